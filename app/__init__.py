@@ -1,0 +1,1 @@
+"""Loonstroom: a finished payroll run becomes an approved salary payment, once."""
