@@ -1,0 +1,1 @@
+"""Organizations, people, tokens and PINs: who may do what."""

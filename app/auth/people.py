@@ -1,0 +1,303 @@
+"""Organizations, people, memberships, mandates and tokens: how they come to be, each in the history."""
+
+import re
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlmodel import Session, col, select
+
+from app.auth.actor import Actor
+from app.auth.models import (
+    ROLES_OF,
+    ApiToken,
+    Mandate,
+    Membership,
+    Organization,
+    OrganizationKind,
+    Role,
+    Scope,
+    User,
+)
+from app.auth.pins import hash_pin
+from app.core import history
+from app.core.errors import Conflict, Invalid, NotFound, Problem, Unauthenticated
+from app.core.history import Fact, HistoryActor
+from app.core.ids import NewId, new_token, token_hash
+
+LONGEST_APPROVE_TOKEN = timedelta(days=90)
+LONGEST_TOKEN = timedelta(days=366)
+_EMAIL = re.compile(r"[^\s@<>\"']{1,64}@[^\s@<>\"']{1,190}")
+_LONGEST_NAME = 140
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """Who acts now, and where new ids come from; every use case of this page needs the three."""
+
+    actor: HistoryActor
+    now: datetime
+    new_id: NewId
+
+
+def add_organization(session: Session, act: Act, *, kind: OrganizationKind, name: str) -> Organization:
+    """Add an employer or an office; `Invalid` names the field."""
+    organization = Organization(id=act.new_id(), kind=kind, name=_checked_name(name), created_at=act.now)
+    session.add(organization)
+    session.flush()
+    _tell(session, act, organization.id, f"{kind}.added", {"name": organization.name})
+    return organization
+
+
+def add_user(session: Session, act: Act, *, email: str, name: str) -> User:
+    """Add a person, or return the one with this e-mail."""
+    address = email.strip().lower()
+    if not _EMAIL.fullmatch(address):
+        raise Invalid(errors=[Problem(pointer="/email", code="email", message="Write an e-mail address, name@host.")])
+    known = session.exec(select(User).where(User.email == address)).one_or_none()
+    if known is not None:
+        return known
+    user = User(id=act.new_id(), email=address, name=_checked_name(name), created_at=act.now)
+    session.add(user)
+    session.flush()
+    return user
+
+
+def add_membership(session: Session, act: Act, *, user: User, organization_id: UUID, role: Role) -> Membership:
+    """Give a person a role in an organization. Roles add up; a repeated one changes nothing."""
+    organization = session.get(Organization, organization_id)
+    if organization is None:
+        raise NotFound("No such organization.")
+    if role not in ROLES_OF[OrganizationKind(organization.kind)]:
+        allowed = ", ".join(sorted(ROLES_OF[OrganizationKind(organization.kind)]))
+        message = f"An {organization.kind} knows the roles {allowed}."
+        raise Invalid(errors=[Problem(pointer="/role", code="role_of_kind", message=message)])
+    known = session.get(Membership, (user.id, organization_id, role))
+    if known is not None:
+        return known
+    membership = Membership(user_id=user.id, organization_id=organization_id, role=role, created_at=act.now)
+    session.add(membership)
+    _tell(session, act, organization_id, "member.added", {"user_id": str(user.id), "name": user.name, "role": role})
+    return membership
+
+
+def set_first_pin(session: Session, act: Act, *, user: User, pin: str) -> None:
+    """Set the PIN of a person who has none yet. Changing one is another, guarded act."""
+    if user.pin_hash is not None:
+        raise Conflict("This person has a PIN already; only they can change it.")
+    user.pin_hash, user.pin_set_at = hash_pin(pin), act.now
+    session.add(user)
+    for organization_id in _organizations_of(session, user.id):
+        _tell(session, act, organization_id, "pin.set", {"user_id": str(user.id), "name": user.name})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssuedToken:
+    """A new token: the row, and the token itself, which is shown once."""
+
+    row: ApiToken
+    token: str
+
+
+def issue_token(session: Session, act: Act, *, user: User, scopes: frozenset[Scope], days: int) -> IssuedToken:
+    """Issue a token with these scopes, ending after so many days: 90 at most when it may approve, else 366."""
+    longest = LONGEST_APPROVE_TOKEN if Scope.APPROVE in scopes else LONGEST_TOKEN
+    if not 0 < days <= longest.days:
+        message = f"Choose 1 to {longest.days} days for these scopes."
+        raise Invalid(errors=[Problem(pointer="/days", code="days", message=message)])
+    token = new_token("lst")
+    row = ApiToken(
+        id=act.new_id(),
+        user_id=user.id,
+        token_hash=token_hash(token),
+        scopes=sorted(scopes),
+        created_at=act.now,
+        expires_at=act.now + timedelta(days=days),
+    )
+    session.add(row)
+    for organization_id in _organizations_of(session, user.id):
+        details = {"token_id": str(row.id), "name": user.name, "scopes": sorted(scopes), "days": days}
+        _tell(session, act, organization_id, "token.issued", details)
+    return IssuedToken(row=row, token=token)
+
+
+def revoke_token(session: Session, act: Act, *, token_id: UUID) -> ApiToken:
+    """End a token now."""
+    row = session.get(ApiToken, token_id)
+    if row is None:
+        raise NotFound("No such token.")
+    row.revoked_at = row.revoked_at or act.now
+    session.add(row)
+    for organization_id in _organizations_of(session, row.user_id):
+        _tell(session, act, organization_id, "token.revoked", {"token_id": str(row.id)})
+    return row
+
+
+def operator_acting_for(session: Session, user: User, act: Act) -> Actor:
+    """Return the operator acting on behalf of a person, with that person's rights; never with the scope to approve."""
+    pretended = ApiToken(
+        id=act.new_id(),
+        user_id=user.id,
+        token_hash="",
+        scopes=[Scope.READ, Scope.PREPARE, Scope.FILES],
+        created_at=act.now,
+        expires_at=act.now,
+    )
+    return replace(_actor(session, pretended, user), name=f"operator for {user.name}")
+
+
+def authenticate(session: Session, token: str, *, now: datetime) -> Actor:
+    """Return who holds this token; `Unauthenticated` when it is unknown, ended or revoked, without saying which."""
+    found = session.exec(
+        select(ApiToken, User)
+        .join(User, col(User.id) == col(ApiToken.user_id))
+        .where(ApiToken.token_hash == token_hash(token))
+    ).one_or_none()
+    if found is None or found[0].revoked_at is not None or found[0].expires_at <= now:
+        raise Unauthenticated(
+            "Send `Authorization: Bearer <token>` with a token that is valid.", headers={"WWW-Authenticate": "Bearer"}
+        )
+    row, user = found
+    return _actor(session, row, user)
+
+
+def _actor(session: Session, token: ApiToken, user: User) -> Actor:
+    held: dict[str, dict[UUID, set[str]]] = {kind: {} for kind in OrganizationKind}
+    memberships = session.exec(
+        select(Membership.organization_id, Membership.role, Organization.kind)
+        .join(Organization, col(Organization.id) == col(Membership.organization_id))
+        .where(Membership.user_id == user.id)
+    )
+    for organization_id, role, kind in memberships:
+        held[kind].setdefault(organization_id, set()).add(role)
+    offices = held[OrganizationKind.OFFICE]
+    mandates: dict[UUID, set[str]] = {}
+    salaries: set[UUID] = set()
+    for mandate in live_mandates(session, offices=frozenset(offices)):
+        mandates.setdefault(mandate.employer_id, set()).update(offices[mandate.office_id])
+        if mandate.sees_salaries:
+            salaries.add(mandate.employer_id)
+    return Actor(
+        user_id=user.id,
+        email=user.email,
+        name=user.name,
+        token_id=token.id,
+        scopes=frozenset(token.scopes),
+        employers={key: frozenset(value) for key, value in held[OrganizationKind.EMPLOYER].items()},
+        offices={key: frozenset(value) for key, value in offices.items()},
+        mandates={key: frozenset(value) for key, value in mandates.items()},
+        salaries_through_mandate=frozenset(salaries),
+    )
+
+
+def live_mandates(session: Session, *, offices: frozenset[UUID]) -> list[Mandate]:
+    """Return the mandates of these offices that are granted, accepted and not revoked."""
+    if not offices:
+        return []
+    return list(
+        session.exec(
+            select(Mandate).where(
+                col(Mandate.office_id).in_(offices),
+                col(Mandate.granted_at).is_not(None),
+                col(Mandate.accepted_at).is_not(None),
+                col(Mandate.revoked_at).is_(None),
+            )
+        )
+    )
+
+
+def add_employer(session: Session, act: Act, actor: Actor, *, name: str) -> Organization:
+    """Add an employer. An office's admin gets a requested mandate with it; anybody else becomes its first admin."""
+    employer = add_organization(session, act, kind=OrganizationKind.EMPLOYER, name=name)
+    offices = [office for office, roles in actor.offices.items() if Role.ADMIN in roles]
+    for office_id in offices:
+        session.add(
+            Mandate(
+                office_id=office_id,
+                employer_id=employer.id,
+                created_at=act.now,
+                accepted_by=actor.user_id,
+                accepted_at=act.now,
+            )
+        )
+        _tell(session, act, employer.id, "mandate.requested", {"office_id": str(office_id)})
+    if not offices:
+        user = session.get_one(User, actor.user_id)
+        add_membership(session, act, user=user, organization_id=employer.id, role=Role.ADMIN)
+    return employer
+
+
+def grant_mandate(
+    session: Session, act: Act, *, office_id: UUID, employer_id: UUID, granted_by: UUID, sees_salaries: bool
+) -> Mandate:
+    """The employer lets an office work for it. Live when the office asked for it, or once the office accepts."""
+    office = session.get(Organization, office_id)
+    if office is None or office.kind != OrganizationKind.OFFICE:
+        raise NotFound("No such office.")
+    mandate = session.get(Mandate, (office_id, employer_id))
+    if mandate is None:
+        mandate = Mandate(office_id=office_id, employer_id=employer_id, created_at=act.now)
+    mandate.granted_by, mandate.granted_at = granted_by, act.now
+    mandate.revoked_at, mandate.sees_salaries = None, sees_salaries
+    session.add(mandate)
+    details = {"office_id": str(office_id), "office": office.name, "sees_salaries": sees_salaries}
+    _tell(session, act, employer_id, "mandate.granted", details)
+    _tell(session, act, office_id, "mandate.granted", {"employer_id": str(employer_id)})
+    return mandate
+
+
+def accept_mandate(session: Session, act: Act, *, office_id: UUID, employer_id: UUID, accepted_by: UUID) -> Mandate:
+    """The office takes on a mandate that the employer granted."""
+    mandate = session.get(Mandate, (office_id, employer_id))
+    if mandate is None or mandate.granted_at is None or mandate.revoked_at is not None:
+        raise NotFound("No such mandate has been granted.")
+    mandate.accepted_by, mandate.accepted_at = accepted_by, act.now
+    session.add(mandate)
+    _tell(session, act, employer_id, "mandate.accepted", {"office_id": str(office_id)})
+    return mandate
+
+
+def revoke_mandate(session: Session, act: Act, *, office_id: UUID, employer_id: UUID) -> Mandate:
+    """Either side ends the mandate; from here on the office sees nothing of the employer."""
+    mandate = session.get(Mandate, (office_id, employer_id))
+    if mandate is None:
+        raise NotFound("No such mandate.")
+    mandate.revoked_at = act.now
+    session.add(mandate)
+    _tell(session, act, employer_id, "mandate.revoked", {"office_id": str(office_id)})
+    return mandate
+
+
+def find_user(session: Session, email: str) -> User:
+    """Return the person with this e-mail; `NotFound` otherwise."""
+    user = session.exec(select(User).where(User.email == email.strip().lower())).one_or_none()
+    if user is None:
+        raise NotFound("Nobody with this e-mail; add them with `user add`.")
+    return user
+
+
+def organizations(session: Session, ids: frozenset[UUID]) -> list[Organization]:
+    """Return these organizations, by name."""
+    return list(session.exec(select(Organization).where(col(Organization.id).in_(ids)).order_by(Organization.name)))
+
+
+def _organizations_of(session: Session, user_id: UUID) -> list[UUID]:
+    session.flush()
+    statement = sa.select(col(Membership.organization_id)).where(col(Membership.user_id) == user_id).distinct()
+    return list(session.execute(statement).scalars())
+
+
+def _checked_name(name: str) -> str:
+    cleaned = " ".join(name.split())
+    if not cleaned or len(cleaned) > _LONGEST_NAME or not cleaned.isprintable():
+        message = f"Write a name of 1 to {_LONGEST_NAME} printable characters."
+        raise Invalid(errors=[Problem(pointer="/name", code="name", message=message)])
+    return cleaned
+
+
+def _tell(session: Session, act: Act, organization_id: UUID, event: str, details: dict[str, object]) -> None:
+    history.record(
+        session,
+        Fact(organization_id=organization_id, event=event, actor=act.actor, occurred_at=act.now, details=details),
+    )

@@ -1,0 +1,164 @@
+"""PINs: argon2id, every try counted and committed before the PIN is looked at.
+
+Five wrong PINs lock the credential that was used, not the person everywhere; twenty in a day lock the PIN. Counting
+happens in a transaction of its own under the person's row lock, so neither a failing request, nor a crash, nor several
+processes give an extra try.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import sqlalchemy as sa
+from argon2 import PasswordHasher
+from argon2.exceptions import VerifyMismatchError
+from sqlalchemy import Engine
+from sqlmodel import Session, col, select
+
+from app.auth.models import ApiToken, PinTry, User
+from app.core.database import transaction
+from app.core.errors import Forbidden, Invalid, Problem
+from app.core.ids import NewId
+
+TRIES_PER_CREDENTIAL = 5
+WRONG_TRIES_PER_DAY = 20
+_UNDER_WAY = timedelta(seconds=30)
+_PIN = re.compile(r"[0-9]{5,12}")
+_TOO_SIMPLE = frozenset({"12345", "123456", "54321", "654321", "1234567", "12345678"})
+# OWASP's first choice for argon2id at small memory: 19 MiB, 2 passes.
+_HASHER = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
+
+
+class PinIncorrect(Forbidden):
+    """The PIN is wrong; the try was counted."""
+
+    code = "pin_incorrect"
+    title = "The PIN is not correct"
+
+
+class PinLocked(Forbidden):
+    """Too many wrong PINs on this credential, or in a day."""
+
+    code = "pin_locked"
+    title = "The PIN is locked"
+
+
+class PinNotSet(Forbidden):
+    """This person has no PIN yet."""
+
+    code = "pin_not_set"
+    title = "No PIN has been set"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PinAttempt:
+    """One try: whose PIN, on which credential, and when."""
+
+    user_id: UUID
+    token_id: UUID
+    pin: str
+    now: datetime
+    new_id: NewId
+
+
+def hash_pin(pin: str) -> str:
+    """Return the argon2id hash of a new PIN; `Invalid` when it is no good PIN."""
+    if not _PIN.fullmatch(pin) or len(set(pin)) == 1 or pin in _TOO_SIMPLE:
+        message = "A PIN has 5 to 12 digits, not all the same and not just counting up or down."
+        raise Invalid(errors=[Problem(pointer="/pin", code="pin", message=message)])
+    return _HASHER.hash(pin)
+
+
+def verify_pin(engine: Engine, attempt: PinAttempt) -> None:
+    """Check a PIN. The try is committed first; `PinIncorrect` says how many are left, `PinLocked` how to go on."""
+    try_id = _count_try(engine, attempt)
+    left = _judge_try(engine, attempt, try_id)
+    if left is not None:
+        raise PinIncorrect(_left_text(left), extra={"tries_left": left})
+
+
+def _count_try(engine: Engine, attempt: PinAttempt) -> UUID:
+    with transaction(engine) as session:
+        user = _locked_user(session, attempt.user_id)
+        _refuse_locked(user, session.get_one(ApiToken, attempt.token_id))
+        try_id = attempt.new_id()
+        session.add(PinTry(id=try_id, user_id=user.id, token_id=attempt.token_id, tried_at=attempt.now))
+        return try_id
+
+
+def _judge_try(engine: Engine, attempt: PinAttempt, try_id: UUID) -> int | None:
+    """Look at the PIN under the person's lock, so that tries sent at once are judged one by one; None when correct."""
+    with transaction(engine) as session:
+        user = _locked_user(session, attempt.user_id)
+        token = session.get_one(ApiToken, attempt.token_id)
+        pin_hash = _refuse_locked(user, token)
+        correct = _matches(pin_hash, attempt.pin)
+        session.get_one(PinTry, try_id).correct = correct
+        session.flush()
+        if correct:
+            return None
+        left = max(0, TRIES_PER_CREDENTIAL - _wrong_in_a_row(session, attempt))
+        if left == 0:
+            token.pin_locked_at = attempt.now
+        if _wrong_today(session, attempt) >= WRONG_TRIES_PER_DAY:
+            user.pin_locked_at, left = attempt.now, 0
+        return left
+
+
+def _refuse_locked(user: User, token: ApiToken) -> str:
+    if user.pin_hash is None:
+        raise PinNotSet("Set a PIN first; approving always needs one.")
+    if user.pin_locked_at is not None or token.pin_locked_at is not None:
+        raise PinLocked(_LOCKED_TEXT)
+    return user.pin_hash
+
+
+def _locked_user(session: Session, user_id: UUID) -> User:
+    return session.exec(select(User).where(User.id == user_id).with_for_update()).one()
+
+
+def _wrong_in_a_row(session: Session, attempt: PinAttempt) -> int:
+    """Count the wrong tries on this credential since its last correct one.
+
+    A try that was never judged, because the process died, counts as wrong once it is old enough not to be under way.
+    """
+    last_right = (
+        sa.select(sa.func.max(col(PinTry.tried_at)))
+        .where(col(PinTry.token_id) == attempt.token_id, col(PinTry.correct).is_(True))
+        .scalar_subquery()
+    )
+    statement = sa.select(sa.func.count()).where(
+        col(PinTry.token_id) == attempt.token_id,
+        _wrong(attempt),
+        sa.or_(last_right.is_(None), col(PinTry.tried_at) > last_right),
+    )
+    return int(session.execute(statement).scalar_one())
+
+
+def _wrong_today(session: Session, attempt: PinAttempt) -> int:
+    statement = sa.select(sa.func.count()).where(
+        col(PinTry.user_id) == attempt.user_id,
+        _wrong(attempt),
+        col(PinTry.tried_at) > attempt.now - timedelta(days=1),
+    )
+    return int(session.execute(statement).scalar_one())
+
+
+def _wrong(attempt: PinAttempt) -> sa.ColumnElement[bool]:
+    abandoned = sa.and_(col(PinTry.correct).is_(None), col(PinTry.tried_at) < attempt.now - _UNDER_WAY)
+    return sa.or_(col(PinTry.correct).is_(False), abandoned)
+
+
+def _matches(pin_hash: str, pin: str) -> bool:
+    try:
+        return _HASHER.verify(pin_hash, pin)
+    except VerifyMismatchError:
+        return False
+
+
+_LOCKED_TEXT = "Too many wrong PINs on this token. Use another credential, or have a new token issued."
+
+
+def _left_text(left: int) -> str:
+    return f"The PIN is not correct. {left} more {'try' if left == 1 else 'tries'} on this token."

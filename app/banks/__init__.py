@@ -1,0 +1,1 @@
+"""Ways to get a payment file to a bank."""

@@ -1,0 +1,44 @@
+"""`python -m app.cli`, which `./run` calls."""
+
+import signal
+import sys
+from types import FrameType
+
+import click
+
+from app.cli import service, setting_up
+from app.cli.demo import demo
+from app.core.embedded import EmbeddedPostgresError
+from app.core.errors import AppError
+from app.core.settings import SettingsError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Loonstroom: a finished payroll run becomes an approved salary payment, once."""
+
+
+for command in (*service.COMMANDS, *setting_up.COMMANDS, demo):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run a command; a refusal is one plain sentence on standard error and exit code 2."""
+    # Python would end at once; the embedded PostgreSQL must be left in order.
+    signal.signal(signal.SIGTERM, _leave)
+    try:
+        cli(prog_name="./run cli")
+    except AppError as error:
+        faults = "".join(f"\n  {each.pointer}: {each.message}" for each in error.errors)
+        click.echo(f"Refused ({error.code}): {error.detail or error.title}{faults}", err=True)
+        sys.exit(2)
+    except (SettingsError, EmbeddedPostgresError) as error:
+        click.echo(f"Cannot start: {error}", err=True)
+        sys.exit(2)
+
+
+def _leave(number: int, _frame: FrameType | None) -> None:
+    sys.exit(128 + number)
+
+
+main()

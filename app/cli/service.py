@@ -1,0 +1,196 @@
+"""Commands that run the service and look after it."""
+
+import asyncio
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import httpx
+import sqlalchemy as sa
+import uvicorn
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.cli.runtime import DATABASE, built_service, database, settings
+from app.core.crypto import new_key_text
+from app.core.embedded import OWNER_ROLE, EmbeddedPostgres, bootstrap_roles
+from app.core.log import configure_logging
+from app.core.migrating import check_models, is_at_head
+from app.core.migrating import migrate as migrate_database
+from app.core.settings import SettingsError, load_settings
+from app.jobs.working import STALLED_AFTER_SECONDS, run_worker
+from app.main import Service, create_app
+
+
+@click.command()
+@click.option("--host", help="Address to listen on; LOONSTROOM_HOST otherwise.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; LOONSTROOM_PORT otherwise.")
+@click.option("--no-worker", is_flag=True, help="Only the web service; workers run elsewhere.")
+def serve(host: str | None, port: int | None, *, no_worker: bool) -> None:
+    """Run the service, with a worker beside it."""
+    with built_service(watchdog=True) as service:
+        loaded = service.settings
+        configure_logging(loaded.log_level)
+        config = uvicorn.Config(
+            create_app(service, with_worker=not no_worker),
+            host=host or loaded.host,
+            port=loaded.port if port is None else port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=15,
+            timeout_graceful_shutdown=20,
+            h11_max_incomplete_event_size=64 * 1024,
+        )
+        uvicorn.Server(config).run()
+
+
+@click.command()
+@click.option(
+    "--concurrency", type=click.IntRange(1, 64), help="Jobs at once; LOONSTROOM_WORKER_CONCURRENCY otherwise."
+)
+def worker(concurrency: int | None) -> None:
+    """Run a worker alone, here or on another machine with the same database."""
+    with built_service(watchdog=True) as service:
+        configure_logging(service.settings.log_level)
+        asyncio.run(
+            run_worker(
+                service.conninfo,
+                service.work,
+                concurrency=concurrency or service.settings.worker_concurrency,
+                install_signal_handlers=True,
+            )
+        )
+
+
+@click.command()
+def migrate() -> None:
+    """Bring the database to the newest migration, as the role that owns it."""
+    with database(settings()) as where:
+        if where.owner_url is None:
+            message = "LOONSTROOM_DATABASE_OWNER_URL is not set; migrations run as the owner"
+            raise SettingsError(message)
+        migrate_database(where.owner_url)
+    click.echo("The database is at the newest migration.")
+
+
+@click.command("migrations-check")
+def migrations_check() -> None:
+    """Check on an empty database that migrations go up, down and up, and give exactly what the models say."""
+    with (
+        tempfile.TemporaryDirectory(prefix="lsm-") as folder,
+        EmbeddedPostgres(Path(folder) / "postgres", durable=False) as postgres,
+    ):
+        bootstrap_roles(postgres.url(), database=DATABASE)
+        owner_url = postgres.url(role=OWNER_ROLE, database=DATABASE)
+        for revision in ("head", "base", "head"):
+            migrate_database(owner_url, revision=revision)
+        check_models(owner_url)
+    click.echo("Migrations are in order: up, down, up, and equal to the models.")
+
+
+@click.command()
+@click.option("--worker", "of_worker", is_flag=True, help="Ask for a live worker instead of the web service.")
+def health(*, of_worker: bool) -> None:
+    """Say whether this machine's service (or any worker) is healthy; exit code 1 when not."""
+    loaded = load_settings(os.environ)
+    if of_worker:
+        with built_service() as service:
+            found = _live_workers(service.context.engine)
+        _report(found > 0, f"{found} live workers")
+        return
+    try:
+        answer = httpx.get(f"http://127.0.0.1:{loaded.port}/readyz", timeout=5, trust_env=False)
+    except httpx.HTTPError as error:
+        _report(False, f"no answer on port {loaded.port} ({type(error).__name__})")
+        return
+    _report(answer.status_code == httpx.codes.OK, answer.text)
+
+
+def _report(good: bool, text: str) -> None:  # noqa: FBT001 - the verdict comes first
+    click.echo(text, err=not good)
+    if not good:
+        sys.exit(1)
+
+
+@click.command()
+def doctor() -> None:
+    """Look at settings, database, rights, keys, workers and connections, and say what to do about each fault."""
+    loaded = settings()
+    click.echo(f"settings      ok: environment {loaded.environment.value}, data in {loaded.data_dir}")
+    faults = 0
+    with built_service() as service:
+        for name, fault in _diagnoses(service):
+            faults += fault is not None
+            click.echo(f"{name:13} {'ok' if fault is None else 'FAULT: ' + fault}")
+    if faults:
+        sys.exit(1)
+
+
+def _diagnoses(service: Service) -> Iterator[tuple[str, str | None]]:
+    engine = service.context.engine
+    try:
+        at_head = is_at_head(engine)
+    except SQLAlchemyError as error:
+        yield "database", f"does not answer ({type(error).__name__}); check LOONSTROOM_DATABASE_URL"
+        return
+    yield "database", None
+    yield "migrations", None if at_head else "not at head; run ./run migrate"
+    if not at_head:
+        return
+    yield "rights", _rights_fault(engine)
+    workers = _live_workers(engine)
+    yield "workers", None if workers else "none is alive; start ./run serve or ./run worker"
+    yield "connections", _connections_fault(engine)
+    yield "runs", _runs_fault(engine)
+
+
+def _rights_fault(engine: Engine) -> str | None:
+    query = "SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user"
+    if _scalar(engine, query):
+        return "the service runs as a superuser; use the role loonstroom_app (docs/operations.md)"
+    owns = "SELECT count(*) FROM pg_tables WHERE tableowner = current_user AND schemaname = 'public'"
+    if _scalar(engine, owns):
+        return "the service runs as the owner of the tables; use the role loonstroom_app (docs/operations.md)"
+    if _scalar(engine, "SELECT has_table_privilege('history_entry', 'UPDATE')"):
+        return "the service may change history; migrate with the role loonstroom_owner"
+    return None
+
+
+def _connections_fault(engine: Engine) -> str | None:
+    count = _scalar(engine, "SELECT count(*) FROM connection WHERE fault IS NOT NULL AND deleted_at IS NULL")
+    return f"{count} have a fault; look at GET /v1/connections" if count else None
+
+
+def _runs_fault(engine: Engine) -> str | None:
+    count = _scalar(engine, "SELECT count(*) FROM payroll_run WHERE state IN ('failed', 'doubtful')")
+    return f"{count} need a person; look at GET /v1/payroll-runs" if count else None
+
+
+def _live_workers(engine: Engine) -> int:
+    query = "SELECT count(*) FROM procrastinate_workers WHERE last_heartbeat > now() - make_interval(secs => :seconds)"
+    return _scalar(engine, query, seconds=STALLED_AFTER_SECONDS)
+
+
+def _scalar(engine: Engine, query: str, **values: float) -> int:
+    with engine.connect() as connection:
+        return int(connection.execute(sa.text(query), values).scalar_one())
+
+
+@click.group()
+def keys() -> None:
+    """Encryption keys."""
+
+
+@keys.command("new")
+@click.option("--name", default="k1", show_default=True, help="Id of the key, at most 8 characters.")
+def keys_new(name: str) -> None:
+    """Print a new key for LOONSTROOM_ENCRYPTION_KEYS. Keep it outside the database and its backups."""
+    click.echo(new_key_text(name))
+
+
+COMMANDS = (serve, worker, migrate, migrations_check, health, doctor, keys)

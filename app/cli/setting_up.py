@@ -1,0 +1,390 @@
+"""Commands for setting up without pages. The operator's command line is the only bootstrap, and is in the history.
+
+Secrets come from a prompt, a file or the environment, never from the command line, where others could read them.
+"""
+
+import json
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID
+
+import click
+from sqlmodel import Session
+
+from app.auth import people
+from app.auth.actor import Actor
+from app.auth.models import OrganizationKind, Role, Scope
+from app.auth.people import Act
+from app.cli.runtime import built_service
+from app.core.database import transaction
+from app.core.history import OPERATOR
+from app.core.money import text_to_cents
+from app.payments import accounts, connections
+from app.payments.accounts import Confirmation, NewAccount
+from app.payments.connections import Link, NewConnection
+from app.payments.context import Context
+from app.payments.limits import LimitKind
+from app.payments.models import LinkMode
+from app.payments.ports import SourceCredentials
+
+Result = TypeVar("Result")
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_as = click.option("--as", "email", required=True, help="E-mail of the admin on whose behalf this is done.")
+
+
+def _show(values: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(values, default=str))
+    else:
+        for name, value in values.items():
+            click.echo(f"{name}: {value}")
+
+
+def _in_transaction(use: Callable[[Context, Session, Act], Result]) -> Result:
+    with built_service() as service, transaction(service.context.engine) as session:
+        ctx = service.context
+        return use(ctx, session, Act(actor=OPERATOR, now=ctx.now(), new_id=ctx.new_id))
+
+
+def _acting(session: Session, act: Act, email: str) -> Actor:
+    return people.operator_acting_for(session, people.find_user(session, email), act)
+
+
+@click.group()
+def office() -> None:
+    """Payroll offices."""
+
+
+@click.group()
+def employer() -> None:
+    """Employers."""
+
+
+def _add_organization(kind: OrganizationKind, name: str, *, as_json: bool) -> None:
+    row = _in_transaction(lambda _, session, act: people.add_organization(session, act, kind=kind, name=name))
+    _show({"id": row.id, "name": row.name}, as_json=as_json)
+
+
+@office.command("add")
+@click.option("--name", required=True)
+@_json
+def add_office(name: str, *, as_json: bool) -> None:
+    """Add a payroll office."""
+    _add_organization(OrganizationKind.OFFICE, name, as_json=as_json)
+
+
+@employer.command("add")
+@click.option("--name", required=True)
+@_json
+def add_employer(name: str, *, as_json: bool) -> None:
+    """Add an employer."""
+    _add_organization(OrganizationKind.EMPLOYER, name, as_json=as_json)
+
+
+@click.group()
+def user() -> None:
+    """People."""
+
+
+@user.command("add")
+@click.option("--email", required=True)
+@click.option("--name", required=True)
+@click.option("--organization", required=True, type=click.UUID)
+@click.option("--role", required=True, type=click.Choice([role.value for role in Role]))
+@click.option(
+    "--pin-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="File with the first PIN."
+)
+@_json
+def add_user(email: str, name: str, organization: UUID, role: str, pin_file: Path | None, *, as_json: bool) -> None:
+    """Add a person to an organization with a role; a known e-mail gets the role on top. Repeating it changes nothing."""
+
+    def use(_ctx: Context, session: Session, act: Act) -> UUID:
+        row = people.add_user(session, act, email=email, name=name)
+        people.add_membership(session, act, user=row, organization_id=organization, role=Role(role))
+        if pin_file is not None and row.pin_hash is None:
+            people.set_first_pin(session, act, user=row, pin=pin_file.read_text(encoding="utf-8").strip())
+        return row.id
+
+    _show({"id": _in_transaction(use), "email": email.lower(), "role": role}, as_json=as_json)
+
+
+@user.command("pin")
+@click.option("--email", required=True)
+@click.option("--pin-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Else it is asked for.")
+def set_pin(email: str, pin_file: Path | None) -> None:
+    """Set the first PIN of a person."""
+    pin = (
+        pin_file.read_text(encoding="utf-8").strip()
+        if pin_file
+        else click.prompt("PIN", hide_input=True, confirmation_prompt=True)
+    )
+    _in_transaction(
+        lambda _, session, act: people.set_first_pin(session, act, user=people.find_user(session, email), pin=pin)
+    )
+    click.echo("The PIN is set.")
+
+
+@click.group()
+def token() -> None:
+    """API tokens."""
+
+
+@token.command("issue")
+@click.option("--email", required=True)
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice([scope.value for scope in Scope]),
+    default=["read"],
+    show_default=True,
+)
+@click.option("--days", type=int, default=90, show_default=True)
+@_json
+def issue_token(email: str, scopes: tuple[str, ...], days: int, *, as_json: bool) -> None:
+    """Issue a token. It is shown once."""
+
+    def use(_ctx: Context, session: Session, act: Act) -> people.IssuedToken:
+        owner = people.find_user(session, email)
+        return people.issue_token(
+            session, act, user=owner, scopes=frozenset(Scope(scope) for scope in scopes), days=days
+        )
+
+    issued = _in_transaction(use)
+    _show(
+        {"id": issued.row.id, "token": issued.token, "scopes": issued.row.scopes, "expires_at": issued.row.expires_at},
+        as_json=as_json,
+    )
+
+
+@token.command("revoke")
+@click.option("--id", "token_id", required=True, type=click.UUID)
+def revoke_token(token_id: UUID) -> None:
+    """End a token now."""
+    _in_transaction(lambda _, session, act: people.revoke_token(session, act, token_id=token_id))
+    click.echo("The token is revoked.")
+
+
+@click.group()
+def mandate() -> None:
+    """What an employer lets an office do."""
+
+
+@mandate.command("grant")
+@click.option("--office", "office_id", required=True, type=click.UUID)
+@click.option("--employer", "employer_id", required=True, type=click.UUID)
+@click.option("--sees-salaries", is_flag=True)
+@_as
+@_json
+def grant_mandate(office_id: UUID, employer_id: UUID, email: str, *, sees_salaries: bool, as_json: bool) -> None:
+    """Grant a mandate for an employer admin, and accept it for the office."""
+
+    def use(_ctx: Context, session: Session, act: Act) -> dict[str, Any]:
+        actor = _acting(session, act, email)
+        actor.needs_employer_role(employer_id, Role.ADMIN)
+        people.grant_mandate(
+            session,
+            act,
+            office_id=office_id,
+            employer_id=employer_id,
+            granted_by=actor.user_id,
+            sees_salaries=sees_salaries,
+        )
+        session.flush()
+        row = people.accept_mandate(
+            session, act, office_id=office_id, employer_id=employer_id, accepted_by=actor.user_id
+        )
+        return {"office_id": row.office_id, "employer_id": row.employer_id, "sees_salaries": row.sees_salaries}
+
+    _show(_in_transaction(use), as_json=as_json)
+
+
+@click.group()
+def connection() -> None:
+    """Connections to payroll sources."""
+
+
+@connection.command("add")
+@click.option("--organization", required=True, type=click.UUID)
+@click.option("--kind", required=True, help="nmbrs_soap or upload.")
+@click.option("--username", default="", help="E-mail at the source.")
+@click.option("--domain", default="")
+@click.option(
+    "--token-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Else it is asked for."
+)
+@_as
+@_json
+def add_connection(
+    organization: UUID, kind: str, username: str, domain: str, token_file: Path | None, email: str, *, as_json: bool
+) -> None:
+    """Add a connection. Its webhook address is shown once."""
+    secret = ""
+    if kind != connections.UPLOAD:
+        secret = (
+            token_file.read_text(encoding="utf-8").strip()
+            if token_file
+            else click.prompt("API token at the source", hide_input=True)
+        )
+
+    def use(ctx: Context, session: Session, act: Act) -> dict[str, Any]:
+        wanted = NewConnection(
+            organization_id=organization,
+            kind=kind,
+            credentials=SourceCredentials(username=username, secret=secret, domain=domain),
+        )
+        row, webhook = connections.add_connection(ctx, session, _acting(session, act, email), wanted)
+        url = None if webhook is None else connections.webhook_url(ctx, webhook)
+        return {"id": row.id, "kind": row.kind, "state": row.state, "webhook_url": url}
+
+    _show(_in_transaction(use), as_json=as_json)
+
+
+@connection.command("check")
+@click.option("--id", "connection_id", required=True, type=click.UUID)
+@_json
+def check_connection(connection_id: UUID, *, as_json: bool) -> None:
+    """Test a connection: each needed call once, by its exact name."""
+    with built_service() as service:
+        row = connections.check_connection(service.context, connection_id, actor=OPERATOR)
+    values: dict[str, Any] = {"id": row.id, "state": row.state}
+    for check in row.check_outcome or []:
+        values[check["operation"]] = f"{check['outcome']} {check['explanation']}".strip()
+    _show(values, as_json=as_json)
+
+
+@click.group()
+def administration() -> None:
+    """Administrations."""
+
+
+@administration.command("add")
+@click.option("--connection", "connection_id", required=True, type=click.UUID)
+@click.option("--number", required=True)
+@click.option("--name", required=True)
+@_as
+@_json
+def add_administration(connection_id: UUID, number: str, name: str, email: str, *, as_json: bool) -> None:
+    """Add an administration to an upload connection."""
+
+    def use(ctx: Context, session: Session, act: Act) -> dict[str, Any]:
+        actor = _acting(session, act, email)
+        found = connections.find_connection(session, actor, connection_id)
+        row = connections.add_administration(ctx, session, actor, found, number=number, name=name)
+        return {"id": row.id, "number": row.number, "name": row.name}
+
+    _show(_in_transaction(use), as_json=as_json)
+
+
+@administration.command("link")
+@click.option("--id", "administration_id", required=True, type=click.UUID)
+@click.option("--employer", "employer_id", required=True, type=click.UUID)
+@click.option("--debtor-account", "account_id", required=True, type=click.UUID)
+@click.option("--go-live-on", required=True, type=click.DateTime(["%Y-%m-%d"]))
+@click.option("--mode", type=click.Choice([mode.value for mode in LinkMode]), default="dry_run", show_default=True)
+@_as
+@_json
+def link_administration(
+    administration_id: UUID,
+    employer_id: UUID,
+    account_id: UUID,
+    go_live_on: Any,
+    mode: str,
+    email: str,
+    *,
+    as_json: bool,
+) -> None:
+    """Link an administration to an employer and its default account."""
+    day: date = go_live_on.date()
+
+    def use(ctx: Context, session: Session, act: Act) -> dict[str, Any]:
+        actor = _acting(session, act, email)
+        row = connections.visible_administration(session, actor, administration_id)
+        wanted = Link(employer_id=employer_id, debtor_account_id=account_id, go_live_on=day, mode=LinkMode(mode))
+        link = connections.link_administration(ctx, session, actor, row, wanted)
+        return {"administration_id": row.id, "employer_id": link.employer_id, "mode": link.mode}
+
+    _show(_in_transaction(use), as_json=as_json)
+
+
+@click.group("debtor-account")
+def debtor_account() -> None:
+    """Accounts that employers pay from."""
+
+
+@debtor_account.command("add")
+@click.option("--employer", "employer_id", required=True, type=click.UUID)
+@click.option("--iban", required=True)
+@click.option("--holder-name", required=True)
+@_as
+@_json
+def add_account(employer_id: UUID, iban: str, holder_name: str, email: str, *, as_json: bool) -> None:
+    """Add an account; it must be confirmed before files are made on it."""
+
+    def use(ctx: Context, session: Session, act: Act) -> dict[str, Any]:
+        wanted = NewAccount(employer_id=employer_id, iban=iban, holder_name=holder_name)
+        row = accounts.add_account(ctx, session, _acting(session, act, email), wanted)
+        return {"id": row.id, "iban": row.iban, "state": row.state}
+
+    _show(_in_transaction(use), as_json=as_json)
+
+
+@debtor_account.command("confirm")
+@click.option("--id", "account_id", required=True, type=click.UUID)
+@click.option("--holder-name", required=True, help="As the bank has it.")
+@click.option("--authorised-person", required=True)
+@click.option("--evidence", required=True, help="For instance: extract of the trade register of 2026-11-01.")
+@_as
+@_json
+def confirm_account(
+    account_id: UUID, holder_name: str, authorised_person: str, evidence: str, email: str, *, as_json: bool
+) -> None:
+    """Confirm an account for an employer admin."""
+
+    def use(ctx: Context, session: Session, act: Act) -> dict[str, Any]:
+        stated = Confirmation(holder_name=holder_name, authorised_person=authorised_person, evidence=evidence)
+        row = accounts.confirm_account(ctx, session, _acting(session, act, email), account_id, stated)
+        return {"id": row.id, "state": row.state}
+
+    _show(_in_transaction(use), as_json=as_json)
+
+
+@debtor_account.command("limit")
+@click.option("--id", "account_id", required=True, type=click.UUID)
+@click.option("--per-batch", help="Euros with two decimals, for instance 50000.00.")
+@click.option("--per-transfer")
+@click.option("--per-day")
+@click.option("--per-month")
+@_as
+@_json
+def limit_account(
+    account_id: UUID,
+    per_batch: str | None,
+    per_transfer: str | None,
+    per_day: str | None,
+    per_month: str | None,
+    email: str,
+    *,
+    as_json: bool,
+) -> None:
+    """Set the payment limits of an account for an employer admin."""
+    amounts = {
+        LimitKind.TRANSFER: per_transfer,
+        LimitKind.BATCH: per_batch,
+        LimitKind.DAY: per_day,
+        LimitKind.MONTH: per_month,
+    }
+    try:
+        wanted = {kind: None if text is None else text_to_cents(text) for kind, text in amounts.items()}
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+    def use(ctx: Context, session: Session, act: Act) -> dict[str, Any]:
+        view = accounts.set_limits(ctx, session, _acting(session, act, email), account_id, wanted)
+        return {"id": account_id, "waits_for_a_second_admin": view.pending is not None}
+
+    _show(_in_transaction(use), as_json=as_json)
+
+
+COMMANDS = (office, employer, user, token, mandate, connection, administration, debtor_account)

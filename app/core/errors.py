@@ -1,0 +1,123 @@
+"""The one base of every error a caller can cause or must act on.
+
+It knows no web framework: `core.web` renders it as RFC 9457 problem+json, the CLI prints it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One fault inside an input: where it is (JSON pointer or field path), its stable code, and what to do."""
+
+    pointer: str
+    code: str
+    message: str
+
+
+@dataclass(eq=False)
+class AppError(Exception):
+    """A refusal with a stable `code`, an HTTP `status` and a `detail` for people. Never holds the caller's input."""
+
+    code: ClassVar[str] = "error"
+    status: ClassVar[int] = 400
+    title: ClassVar[str] = "The request was refused"
+
+    detail: str = ""
+    errors: Sequence[Problem] = field(default_factory=tuple)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        """Return the code and the detail, as logs and the command line show it."""
+        return f"{self.code}: {self.detail or self.title}"
+
+
+class NotFound(AppError):
+    """The thing does not exist, or is not yours: both look the same."""
+
+    code = "not_found"
+    status = 404
+    title = "Not found"
+
+
+class Forbidden(AppError):
+    """This person or token may never do this."""
+
+    code = "forbidden"
+    status = 403
+    title = "Not allowed"
+
+
+class Unauthenticated(AppError):
+    """No token, or one that is unknown, ended or revoked."""
+
+    code = "unauthenticated"
+    status = 401
+    title = "Sign in first"
+
+
+class Conflict(AppError):
+    """The right request at the wrong moment."""
+
+    code = "conflict"
+    status = 409
+    title = "Not possible now"
+
+
+class PreconditionFailed(AppError):
+    """The caller looked at an older revision."""
+
+    code = "revision_changed"
+    status = 412
+    title = "The content has changed"
+
+
+class PreconditionRequired(AppError):
+    """A change needs If-Match, so that nobody changes what they did not see."""
+
+    code = "if_match_required"
+    status = 428
+    title = "If-Match is required"
+
+
+class Invalid(AppError):
+    """The content is wrong; `errors` names field, rule and remedy."""
+
+    code = "invalid"
+    status = 422
+    title = "The content is not valid"
+
+
+class PayloadTooLarge(AppError):
+    """The body is over the limit of this route."""
+
+    code = "payload_too_large"
+    status = 413
+    title = "The body is too large"
+
+
+class RequestTimeout(AppError):
+    """The body did not arrive within the read deadline."""
+
+    code = "request_timeout"
+    status = 408
+    title = "The body came too slowly"
+
+
+class UnsupportedMediaType(AppError):
+    """The content type is not one this route reads."""
+
+    code = "unsupported_media_type"
+    status = 415
+    title = "This content type is not accepted here"
+
+
+class Unavailable(AppError):
+    """Something outside that is needed for this does not answer now."""
+
+    code = "unavailable"
+    status = 503
+    title = "Not available now"

@@ -1,0 +1,142 @@
+"""Settings: `LOONSTROOM_*` from the environment, secrets also from files named by `LOONSTROOM_*_FILE`.
+
+An unknown `LOONSTROOM_` name is refused, because a mistyped setting that is silently ignored is worse than an error.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+
+from app.core.crypto import Keyring, parse_keyring
+
+PREFIX = "LOONSTROOM_"
+_SHORTEST_SECRET = 32
+_SECRETS = frozenset({"encryption_keys", "identifier_key", "database_url", "database_owner_url"})
+# Words that stand in examples. A production secret that holds one of them was copied, not made.
+_EXAMPLE_WORDS = ("example", "changeme", "change-me", "secret-secret", "voorbeeld", "0000000000000000")
+
+
+class SettingsError(Exception):
+    """The settings are not usable; the message names every fault and what to do, and shows no value."""
+
+
+class Environment(StrEnum):
+    """Where this runs. Only production insists on every secret; the digest of a batch names the environment."""
+
+    PRODUCTION = "production"
+    DEVELOPMENT = "development"
+    DEMO = "demo"
+    TEST = "test"
+
+
+class Settings(BaseModel):
+    """Everything that differs between installations. Durations in seconds, sizes in bytes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    environment: Environment = Environment.DEVELOPMENT
+    data_dir: Path = Path("data")
+    database_url: SecretStr | None = None
+    database_owner_url: SecretStr | None = None
+    encryption_keys: SecretStr | None = None
+    identifier_key: SecretStr | None = None
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    public_url: str = "http://127.0.0.1:8000"
+    log_level: str = "INFO"
+    nmbrs_soap_url: str = "https://api.nmbrs.nl/soap/v3"
+    nmbrs_timeout_seconds: Annotated[float, Field(gt=0, le=300)] = 60.0
+    freshness_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 10.0
+    poll_interval_seconds: Annotated[int, Field(ge=1, le=86400)] = 900
+    poke_delay_seconds: Annotated[float, Field(ge=0, le=60)] = 2.0
+    worker_concurrency: Annotated[int, Field(ge=1, le=64)] = 4
+    database_pool_size: Annotated[int, Field(ge=2, le=200)] = 20
+    webhook_token_grace_hours: Annotated[int, Field(ge=0, le=720)] = 72
+
+    @field_validator("encryption_keys")
+    @classmethod
+    def _keys_are_readable(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parse_keyring(value.get_secret_value())
+        return value
+
+    @field_validator("identifier_key")
+    @classmethod
+    def _identifier_key_is_long(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < _SHORTEST_SECRET:
+            message = f"needs at least {_SHORTEST_SECRET} characters"
+            raise ValueError(message)
+        return value
+
+    @model_validator(mode="after")
+    def _production_has_its_secrets(self) -> Self:
+        if self.environment is not Environment.PRODUCTION:
+            return self
+        for name in ("database_url", "encryption_keys", "identifier_key"):
+            value: SecretStr | None = getattr(self, name)
+            if value is None:
+                message = f"production needs {PREFIX}{name.upper()} (or {PREFIX}{name.upper()}_FILE)"
+                raise ValueError(message)
+            if any(word in value.get_secret_value().lower() for word in _EXAMPLE_WORDS):
+                message = f"{PREFIX}{name.upper()} looks like an example; make a new one with `./run cli keys new`"
+                raise ValueError(message)
+        return self
+
+    @property
+    def keyring(self) -> Keyring:
+        """The keys that seal; SettingsError when none are set."""
+        if self.encryption_keys is None:
+            message = f"{PREFIX}ENCRYPTION_KEYS is not set"
+            raise SettingsError(message)
+        return parse_keyring(self.encryption_keys.get_secret_value())
+
+    @property
+    def identifier_secret(self) -> bytes:
+        """The key of end-to-end ids and of idempotency hashes."""
+        if self.identifier_key is None:
+            message = f"{PREFIX}IDENTIFIER_KEY is not set"
+            raise SettingsError(message)
+        return self.identifier_key.get_secret_value().encode()
+
+
+def load_settings(environ: Mapping[str, str]) -> Settings:
+    """Return the settings in this environment; SettingsError names every fault at once."""
+    faults: list[str] = []
+    values: dict[str, str] = {}
+    for name in sorted(environ):
+        if not name.startswith(PREFIX):
+            continue
+        key = name.removeprefix(PREFIX).lower()
+        if key in Settings.model_fields:
+            values[key] = environ[name]
+        elif key.removesuffix("_file") in _SECRETS:
+            _read_secret(key.removesuffix("_file"), name, environ, values, faults)
+        else:
+            faults.append(f"{name} is not a setting; see docs/operations.md for the list")
+    if faults:
+        raise SettingsError("; ".join(faults))
+    return _validated(values)
+
+
+def _read_secret(key: str, name: str, environ: Mapping[str, str], values: dict[str, str], faults: list[str]) -> None:
+    if f"{PREFIX}{key.upper()}" in environ:
+        faults.append(f"{PREFIX}{key.upper()} and {name} are both set; keep one")
+        return
+    try:
+        values[key] = Path(environ[name]).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        faults.append(f"{name}: the file cannot be read ({error.strerror})")
+
+
+def _validated(values: Mapping[str, str]) -> Settings:
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        faults = [
+            f"{PREFIX}{'_'.join(str(part) for part in fault['loc']).upper() or 'SETTINGS'}: {fault['msg']}"
+            for fault in error.errors(include_input=False, include_url=False, include_context=False)
+        ]
+        raise SettingsError("; ".join(faults)) from None

@@ -1,0 +1,382 @@
+"""What every HTTP route shares: strict JSON, problem+json, sessions that commit before the answer, paging, request ids."""
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from datetime import datetime
+from typing import Annotated, Any, cast
+from uuid import UUID
+
+import structlog
+from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlmodel import Session
+from starlette.exceptions import HTTPException
+
+from app.core.database import transaction
+from app.core.errors import (
+    AppError,
+    Forbidden,
+    Invalid,
+    NotFound,
+    PreconditionRequired,
+    Problem,
+    Unauthenticated,
+    Unavailable,
+    UnsupportedMediaType,
+)
+
+PROBLEM = "application/problem+json"
+_LOG = structlog.get_logger(__name__)
+_DEEPEST = 32
+
+
+class ProblemItem(BaseModel):
+    """One fault inside the input."""
+
+    pointer: str
+    code: str
+    message: str
+
+
+class ProblemDocument(BaseModel):
+    """RFC 9457: every error of this service looks like this. `code` is stable; `detail` is for people."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    code: str
+    detail: str
+    errors: list[ProblemItem] = Field(default_factory=list)
+
+
+def problems(*errors: type[AppError]) -> dict[int | str, dict[str, Any]]:
+    """Return the `responses=` of a route for these errors, those that any route can give included."""
+    always: tuple[type[AppError], ...] = (Unauthenticated, Forbidden, NotFound, Invalid)
+    found: dict[int | str, list[str]] = {}
+    for error in (*always, *errors):
+        found.setdefault(error.status, []).append(error.code)
+    return {
+        status: {
+            "description": ", ".join(dict.fromkeys(codes)),
+            "content": {PROBLEM: {"schema": ProblemDocument.model_json_schema()}},
+        }
+        for status, codes in found.items()
+    }
+
+
+def problem_response(error: AppError) -> Response:
+    """Render an error as problem+json."""
+    body = {
+        "type": "about:blank",
+        "title": error.title,
+        "status": error.status,
+        "code": error.code,
+        "detail": error.detail or _joined(error.errors) or error.title,
+        "errors": [{"pointer": each.pointer, "code": each.code, "message": each.message} for each in error.errors],
+        **error.extra,
+    }
+    return Response(
+        json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"),
+        status_code=error.status,
+        media_type=PROBLEM,
+        headers=dict(error.headers),
+    )
+
+
+def _joined(errors: Sequence[Problem]) -> str:
+    return " ".join(f"{each.pointer}: {each.message}" for each in errors[:5])
+
+
+# What pydantic says, in our words: its own sentences may hold pieces of the input.
+_MESSAGES = {
+    "missing": "This member is required.",
+    "extra_forbidden": "This member is not known here.",
+    "string_too_short": "This text is too short.",
+    "string_too_long": "This text is too long.",
+    "string_type": "Write a text.",
+    "int_type": "Write a whole number.",
+    "int_parsing": "Write a whole number.",
+    "bool_type": "Write true or false.",
+    "uuid_parsing": "Write an id as this service gives it.",
+    "uuid_type": "Write an id as this service gives it.",
+    "date_from_datetime_parsing": "Write a date like 2026-11-25.",
+    "date_parsing": "Write a date like 2026-11-25.",
+    "date_type": "Write a date like 2026-11-25.",
+    "enum": "Choose one of the values in the documentation.",
+    "literal_error": "Choose one of the values in the documentation.",
+    "string_pattern_mismatch": "This text does not have the right form.",
+    "greater_than_equal": "This number is too small.",
+    "greater_than": "This number is too small.",
+    "less_than_equal": "This number is too large.",
+    "less_than": "This number is too large.",
+    "model_attributes_type": "Write a JSON object.",
+    "model_type": "Write a JSON object.",
+    "list_type": "Write a list.",
+}
+
+
+def _from_validation(error: RequestValidationError) -> Invalid:
+    found = []
+    for each in error.errors():
+        place, *path = [str(part) for part in each["loc"]] or ["body"]
+        pointer = "/" + "/".join(path) if place == "body" else f"{place}:{'.'.join(path)}"
+        kind = str(each["type"])
+        message = _MESSAGES.get(kind, "This value is not valid here.")
+        if kind == "value_error":
+            message = str(each["msg"]).removeprefix("Value error, ")
+        found.append(Problem(pointer=pointer, code=kind, message=message))
+    return Invalid("The request is not valid.", errors=found)
+
+
+class _OfStatus(AppError):
+    """An error of the framework itself (404 of an unknown path, 405, ...), in our shape."""
+
+
+_STATUS_CODES = {404: "not_found", 405: "method_not_allowed", 400: "bad_request", 413: "payload_too_large"}
+
+
+def _from_http(error: HTTPException) -> AppError:
+    class Framework(_OfStatus):
+        code = _STATUS_CODES.get(error.status_code, f"http_{error.status_code}")
+        status = error.status_code
+        title = {404: "Not found", 405: "This method is not possible here"}.get(error.status_code, "Refused")
+
+    return Framework("", headers=dict(error.headers or {}))
+
+
+class _DatabaseAway(Unavailable):
+    code = "database_unavailable"
+    title = "The database does not answer now"
+
+
+class _NotStorable(Invalid):
+    code = "not_storable"
+    title = "The content cannot be stored"
+
+
+class _Internal(AppError):
+    code = "internal_error"
+    status = 500
+    title = "An error on our side"
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Render every error as problem+json, without echoing the input."""
+
+    def known(_request: Request, error: Exception) -> Response:
+        return problem_response(cast("AppError", error))
+
+    def validation(_request: Request, error: Exception) -> Response:
+        return problem_response(_from_validation(cast("RequestValidationError", error)))
+
+    def framework(_request: Request, error: Exception) -> Response:
+        return problem_response(_from_http(cast("HTTPException", error)))
+
+    def database(_request: Request, error: Exception) -> Response:
+        _LOG.warning("database_error", error=type(error).__name__)
+        return problem_response(_from_database(error))
+
+    def unforeseen(_request: Request, error: Exception) -> Response:
+        _LOG.error("unforeseen_error", error=type(error).__name__)
+        return problem_response(_Internal("The request failed; it was logged with its request id."))
+
+    app.add_exception_handler(AppError, known)
+    app.add_exception_handler(RequestValidationError, validation)
+    app.add_exception_handler(HTTPException, framework)
+    app.add_exception_handler(DBAPIError, database)
+    app.add_exception_handler(PoolTimeout, database)
+    app.add_exception_handler(Exception, unforeseen)
+
+
+def _from_database(error: Exception) -> AppError:
+    if isinstance(error, OperationalError | PoolTimeout) or getattr(error, "connection_invalidated", False):
+        return _DatabaseAway("Try again in a moment.", headers={"Retry-After": "2"})
+    return _Internal("The request failed; it was logged with its request id.")
+
+
+def strict_json(body: bytes) -> Any:
+    """Parse JSON as RFC 8259 means it; `Invalid` for NaN, duplicate keys, NUL, lone surrogates, too deep nesting."""
+    try:
+        value = json.loads(
+            body.decode("utf-8"),
+            object_pairs_hook=_no_duplicates,
+            parse_constant=_no_constant,
+            parse_float=_finite,
+        )
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except (ValueError, RecursionError) as error:
+        raise _bad_json() from error
+    _refuse_nul(value, 0)
+    return value
+
+
+def _bad_json() -> Invalid:
+    message = "Send one JSON value in UTF-8: no duplicate keys, no NaN or Infinity, no NUL, no broken text."
+    return Invalid("The body is not valid JSON.", errors=[Problem(pointer="", code="json", message=message)])
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError
+    return members
+
+
+def _no_constant(_name: str) -> Any:
+    raise ValueError
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError
+    return value
+
+
+def _refuse_nul(value: object, depth: int) -> None:
+    if depth > _DEEPEST or (isinstance(value, str) and "\x00" in value):
+        raise _bad_json()
+    if isinstance(value, dict):
+        for name, member in value.items():
+            _refuse_nul(name, depth + 1)
+            _refuse_nul(member, depth + 1)
+    elif isinstance(value, list):
+        for member in value:
+            _refuse_nul(member, depth + 1)
+
+
+class StrictRoute(APIRoute):
+    """A route whose JSON body is parsed strictly, and only for callers who show a token."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Wrap the framework's handler: first the token, then the media type, then strict JSON."""
+        original = super().get_route_handler()
+        reads_json = self.body_field is not None
+
+        async def handle(request: Request) -> Response:
+            _refuse_odd_path(request)
+            if reads_json:
+                if not request.headers.get("authorization"):
+                    raise missing_token()
+                body = await request.body()
+                if body or request.headers.get("content-type"):
+                    _require_json(request)
+                    request._json = strict_json(body)  # noqa: SLF001 - the framework's own cache of the parsed body
+            return await original(request)
+
+        return handle
+
+
+def missing_token() -> Unauthenticated:
+    """Return the refusal of a caller who shows no token."""
+    return Unauthenticated(
+        "Send `Authorization: Bearer <token>` with a token that is valid.", headers={"WWW-Authenticate": "Bearer"}
+    )
+
+
+def _require_json(request: Request) -> None:
+    media = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if media != "application/json":
+        raise UnsupportedMediaType("Send the body as application/json.")
+
+
+def _refuse_odd_path(request: Request) -> None:
+    """PostgreSQL holds no NUL: refuse it in path and query before it gets that far."""
+    if "\x00" in request.url.path or any("\x00" in value for value in request.query_params.values()):
+        raise Invalid("A NUL character is not allowed in the address.")
+
+
+def router(**options: Any) -> APIRouter:
+    """Return a router whose routes are strict."""
+    return APIRouter(route_class=StrictRoute, **options)
+
+
+def engine_of(request: Request) -> Engine:
+    """Return the engine that `main` built."""
+    return cast("Engine", request.app.state.engine)
+
+
+def request_session(request: Request) -> Iterator[Session]:
+    """Give a session whose transaction commits before the answer leaves (with `scope="function"`, ADR 0008)."""
+    with transaction(engine_of(request)) as session:
+        yield session
+
+
+SessionDep = Annotated[Session, Depends(request_session, scope="function")]
+
+
+def now_of(request: Request) -> datetime:
+    """Return the present moment of the clock that `main` built."""
+    return cast("datetime", request.app.state.clock())
+
+
+def if_match_revision(
+    if_match: Annotated[str | None, Header(description='The ETag that was shown, for instance "r3".')] = None,
+) -> int:
+    """Return the revision in If-Match; 428 when it is absent, 422 when it is none of ours."""
+    if if_match is None:
+        raise PreconditionRequired('Send If-Match with the ETag of what you looked at, for instance "r3".')
+    text = if_match.strip().strip('"')
+    if not text.startswith("r") or not text[1:].isascii() or not text[1:].isdigit() or len(text) > 10:  # noqa: PLR2004
+        message = 'Write the ETag as it was given, for instance "r3".'
+        raise Invalid(errors=[Problem(pointer="header:If-Match", code="etag", message=message)])
+    return int(text[1:])
+
+
+RevisionDep = Annotated[int, Depends(if_match_revision)]
+
+
+class Cursor(BaseModel):
+    """Where a page ended: the moment and id of its last row."""
+
+    moment: datetime
+    id: UUID
+
+
+class Page(BaseModel):
+    """Which page is asked for."""
+
+    limit: int
+    cursor: Cursor | None
+
+
+def page_of(
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    cursor: Annotated[str | None, Query(max_length=200)] = None,
+) -> Page:
+    """Return the page asked for; 422 for a cursor that is none of ours."""
+    return Page(limit=limit, cursor=None if cursor is None else _decoded(cursor))
+
+
+PageDep = Annotated[Page, Depends(page_of)]
+
+
+def _decoded(text: str) -> Cursor:
+    try:
+        moment, identifier = base64.urlsafe_b64decode(text.encode("ascii")).decode("ascii").split("|")
+        return Cursor(moment=datetime.fromisoformat(moment), id=UUID(identifier))
+    except (ValueError, binascii.Error) as error:
+        message = "Use the cursor from the Link header of the page before."
+        raise Invalid(errors=[Problem(pointer="query:cursor", code="cursor", message=message)]) from error
+
+
+def next_link(request: Request, moment: datetime, identifier: UUID) -> dict[str, str]:
+    """Return the Link header to the page after this row."""
+    cursor = base64.urlsafe_b64encode(f"{moment.isoformat()}|{identifier}".encode()).decode()
+    url = request.url.include_query_params(cursor=cursor)
+    return {"Link": f'<{url.path}?{url.query}>; rel="next"'}
+
+
+def answer(status: int, body: Any, **headers: str) -> JSONResponse:
+    """Return a JSON answer that no cache keeps."""
+    return JSONResponse(body, status_code=status, headers={"Cache-Control": "no-store", **headers})

@@ -1,0 +1,195 @@
+"""The one place that builds and knows everything: settings in, a service out."""
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from dataclasses import dataclass
+from random import SystemRandom
+
+import sqlalchemy as sa
+from fastapi import FastAPI, Response
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.auth import api as auth_api
+from app.core.clock import Clock, utc_now
+from app.core.database import create_engine
+from app.core.edge import BodyLimit, Edge
+from app.core.ids import new_id
+from app.core.migrating import is_at_head
+from app.core.settings import Environment, Settings
+from app.core.web import add_error_handlers
+from app.jobs.working import Work, keep_working
+from app.nmbrs.source import NmbrsSoapKind
+from app.payments.api import accounts, batches, connections, history
+from app.payments.context import Context, Policy
+from app.payments.ports import SourceKind
+from app.payments.tasks import work
+from app.webhooks import api as webhooks_api
+
+MAXIMUM_FILE_BYTES = 32 * 1024 * 1024
+_FILE_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """A service that is built but not yet running."""
+
+    context: Context
+    work: Work
+    conninfo: str
+    settings: Settings
+
+
+def build(
+    settings: Settings,
+    *,
+    database_url: str,
+    clock: Clock = utc_now,
+    sources: Mapping[str, SourceKind] | None = None,
+) -> Service:
+    """Build everything from the settings; tests give a clock and sources of their own."""
+    context = Context(
+        engine=create_engine(database_url, pool_size=settings.database_pool_size),
+        clock=clock,
+        new_id=new_id,
+        keyring=settings.keyring,
+        identifier_secret=settings.identifier_secret,
+        sources=default_sources(settings, clock) if sources is None else sources,
+        policy=Policy(
+            environment=settings.environment.value,
+            freshness_timeout_seconds=settings.freshness_timeout_seconds,
+            poll_interval_seconds=settings.poll_interval_seconds,
+            poke_delay_seconds=settings.poke_delay_seconds,
+            webhook_token_grace_hours=settings.webhook_token_grace_hours,
+            public_url=settings.public_url,
+        ),
+    )
+    return Service(context=context, work=work(context), conninfo=conninfo(database_url), settings=settings)
+
+
+def default_sources(settings: Settings, clock: Clock) -> Mapping[str, SourceKind]:
+    """Return the payroll sources that can be connected. A new one is a package registered here."""
+    nmbrs = NmbrsSoapKind(
+        base_url=settings.nmbrs_soap_url,
+        clock=clock,
+        pause=time.sleep,
+        jitter=SystemRandom().random,
+        call_timeout_seconds=settings.nmbrs_timeout_seconds,
+    )
+    return {nmbrs.name: nmbrs}
+
+
+def conninfo(database_url: str) -> str:
+    """Return the same database as libpq writes it, for the job engine."""
+    return sa.make_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+def create_app(service: Service, *, with_worker: bool) -> FastAPI:
+    """Return the web service; with a worker beside it in the same process when asked."""
+    production = service.settings.environment is Environment.PRODUCTION
+    app = FastAPI(
+        title="Loonstroom",
+        summary="A finished payroll run becomes an approved salary payment, once.",
+        version="0.1.0",
+        docs_url=None if production else "/docs",
+        redoc_url=None,
+        openapi_url="/openapi.json",
+        lifespan=_lifespan(service) if with_worker else None,
+    )
+    app.state.context = service.context
+    app.state.engine = service.context.engine
+    app.state.clock = service.context.clock
+    add_error_handlers(app)
+    for routes in (
+        auth_api.routes,
+        accounts.routes,
+        connections.routes,
+        batches.routes,
+        history.routes,
+        webhooks_api.routes,
+    ):
+        app.include_router(routes)
+    _add_probes(app, service)
+    app.add_middleware(
+        Edge,
+        limits=(
+            BodyLimit(path=re.compile(r"^/client/"), bytes=None, seconds=webhooks_api.READ_SECONDS),
+            BodyLimit(path=re.compile(r"/payroll-files$"), bytes=MAXIMUM_FILE_BYTES, seconds=_FILE_SECONDS),
+        ),
+    )
+    return app
+
+
+def _lifespan(service: Service) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def run(_app: FastAPI) -> AsyncIterator[None]:
+        worker = asyncio.create_task(
+            keep_working(service.conninfo, service.work, concurrency=service.settings.worker_concurrency)
+        )
+        yield
+        worker.cancel()
+        with suppress(asyncio.CancelledError):
+            await worker
+
+    return run
+
+
+def _add_probes(app: FastAPI, service: Service) -> None:
+    engine = service.context.engine
+
+    @app.get("/healthz", tags=["probes"])
+    def healthz() -> dict[str, str]:
+        """Live: this process answers."""
+        return {"status": "ok"}
+
+    @app.get("/readyz", tags=["probes"], responses={503: {"description": "Not ready, with the reason"}})
+    def readyz() -> Response:
+        """Ready: the database answers and stands at the newest migration."""
+        try:
+            ready, reason = is_at_head(engine), "migrations are not at head; run `migrate`"
+        except SQLAlchemyError:
+            ready, reason = False, "the database does not answer"
+        return JSONResponse(
+            {"status": "ready"} if ready else {"status": "not ready", "reason": reason}, 200 if ready else 503
+        )
+
+    @app.get("/metrics", tags=["probes"], response_class=Response)
+    def metrics() -> Response:
+        """Prometheus figures: counts only, nothing of any employer."""
+        return Response(generate_latest(_figures(service)), media_type=CONTENT_TYPE_LATEST)
+
+
+_COUNTS = {
+    "loonstroom_webhook_deliveries_unprocessed": (
+        "Webhooks that were stored and not looked at yet",
+        "SELECT count(*) FROM webhook_delivery WHERE processed_at IS NULL",
+    ),
+    "loonstroom_payroll_runs_failed": (
+        "Runs that a person must look at",
+        "SELECT count(*) FROM payroll_run WHERE state IN ('failed', 'doubtful')",
+    ),
+    "loonstroom_payment_batches_pending": (
+        "Batches that wait for approval",
+        "SELECT count(*) FROM payment_batch WHERE status = 'pending'",
+    ),
+    "loonstroom_connections_with_fault": (
+        "Connections whose last question failed",
+        "SELECT count(*) FROM connection WHERE fault IS NOT NULL AND deleted_at IS NULL",
+    ),
+    "loonstroom_jobs_waiting": (
+        "Jobs that wait for a worker",
+        "SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo'",
+    ),
+}
+
+
+def _figures(service: Service) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    with service.context.engine.connect() as connection:
+        for name, (meaning, query) in _COUNTS.items():
+            Gauge(name, meaning, registry=registry).set(connection.execute(sa.text(query)).scalar_one())
+    return registry

@@ -1,0 +1,1 @@
+"""Nmbrs as a payroll source."""

@@ -1,0 +1,269 @@
+"""Debtor accounts and their payment limits: added, confirmed and limited from the employer's side."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlmodel import Session, col, select
+
+from app.auth.actor import Actor
+from app.auth.models import Role
+from app.core import history
+from app.core.errors import Conflict, Invalid, NotFound, Problem
+from app.core.history import Fact
+from app.payments import bank_profiles, claims, iban
+from app.payments.characters import clean
+from app.payments.context import Context
+from app.payments.limits import LimitKind, LimitUse, uses
+from app.payments.locks import lock_accounts
+from app.payments.models import AccountState, DebtorAccount, PaymentLimit
+from app.payments.sepa_model import MAXIMUM_NAME_LENGTH, SCHEMAS
+
+RAISE_WAITS = timedelta(hours=24)
+_COLUMNS = {
+    LimitKind.TRANSFER: "per_transfer_cents",
+    LimitKind.BATCH: "per_batch_cents",
+    LimitKind.DAY: "per_day_cents",
+    LimitKind.MONTH: "per_month_cents",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewAccount:
+    """A debtor account as entered. `file_schema` None takes the bank's default."""
+
+    employer_id: UUID
+    iban: str
+    holder_name: str
+    bic: str | None = None
+    file_schema: str | None = None
+    batch_booking: bool = True
+
+
+def add_account(ctx: Context, session: Session, actor: Actor, wanted: NewAccount) -> DebtorAccount:
+    """Add an account that the employer pays from; unconfirmed until an admin confirms it."""
+    actor.needs_employer_role(wanted.employer_id, Role.ADMIN)
+    number = iban.normalise(wanted.iban)
+    problems = [*_iban_problems(wanted.iban), *_holder_problems(wanted.holder_name), *_schema_problems(wanted)]
+    if problems:
+        raise Invalid(errors=problems)
+    known = select(DebtorAccount.id).where(
+        DebtorAccount.employer_id == wanted.employer_id, DebtorAccount.iban == number
+    )
+    if session.exec(known).first() is not None:
+        raise Conflict("This employer has an account with this IBAN already.")
+    profile = bank_profiles.profile_for(number)
+    account = DebtorAccount(
+        id=ctx.new_id(),
+        employer_id=wanted.employer_id,
+        iban=number,
+        bic=wanted.bic,
+        holder_name=clean(wanted.holder_name).text,
+        bank_profile=profile.code,
+        file_schema=wanted.file_schema or profile.default_schema,
+        batch_booking=wanted.batch_booking,
+        created_at=ctx.now(),
+    )
+    session.add(account)
+    session.flush()
+    _tell(ctx, session, actor, account, "account.added", {"schema": account.file_schema})
+    return account
+
+
+def _iban_problems(text: str) -> list[Problem]:
+    problem = iban.iban_problem(text)
+    if problem is None:
+        return []
+    return [Problem(pointer="/iban", code=f"iban_{problem.code}", message=problem.english)]
+
+
+def _holder_problems(name: str) -> list[Problem]:
+    cleaned = clean(name, maximum=MAXIMUM_NAME_LENGTH)
+    if cleaned.kept and not cleaned.lost and not cleaned.cut:
+        return []
+    message = f"Write the name as the bank has it, in at most {MAXIMUM_NAME_LENGTH} Latin characters."
+    return [Problem(pointer="/holder_name", code="holder_name", message=message)]
+
+
+def _schema_problems(wanted: NewAccount) -> list[Problem]:
+    if wanted.file_schema in (None, *SCHEMAS):
+        return []
+    return [Problem(pointer="/file_schema", code="file_schema", message=f"Choose one of {', '.join(SCHEMAS)}.")]
+
+
+def find_account(session: Session, actor: Actor, account_id: UUID) -> DebtorAccount:
+    """Return an account of an employer that the actor may look at; `NotFound` otherwise."""
+    account = session.get(DebtorAccount, account_id)
+    if account is None or account.employer_id not in actor.readable_employers:
+        raise NotFound("No such debtor account.")
+    return account
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirmation:
+    """What an employer admin states about an account: its holder as the bank has it, who is authorised, on what evidence."""
+
+    holder_name: str
+    authorised_person: str
+    evidence: str
+
+
+def confirm_account(
+    ctx: Context, session: Session, actor: Actor, account_id: UUID, stated: Confirmation
+) -> DebtorAccount:
+    """Confirm an account. Without it no file is made on the account."""
+    account = find_account(session, actor, account_id)
+    actor.needs_employer_role(account.employer_id, Role.ADMIN)
+    account = lock_accounts(session, {account.id})[account.id]
+    if account.state != AccountState.UNCONFIRMED:
+        raise Conflict(f"The account is {account.state} already.")
+    problems = _holder_problems(stated.holder_name)
+    if problems:
+        raise Invalid(errors=problems)
+    account.holder_name = clean(stated.holder_name).text
+    account.authorised_person, account.evidence = stated.authorised_person, stated.evidence
+    account.state, account.confirmed_at, account.confirmed_by = AccountState.CONFIRMED, ctx.now(), actor.user_id
+    session.add(account)
+    details = {"authorised_person": stated.authorised_person, "evidence": stated.evidence}
+    _tell(ctx, session, actor, account, "account.confirmed", details)
+    return account
+
+
+def change_account(
+    ctx: Context, session: Session, actor: Actor, account_id: UUID, changes: Mapping[str, Any]
+) -> DebtorAccount:
+    """Change the schema or batch booking of an account, or suspend it. Batches that wait keep what their digest says.
+
+    A pending batch that uses the account must be looked at again: its digest names these values, so its next approval
+    is refused until somebody revises it.
+    """
+    account = find_account(session, actor, account_id)
+    actor.needs_employer_role(account.employer_id, Role.ADMIN)
+    account = lock_accounts(session, {account.id})[account.id]
+    if changes.get("file_schema") not in (None, *SCHEMAS):
+        message = f"Choose one of {', '.join(SCHEMAS)}."
+        raise Invalid(errors=[Problem(pointer="/file_schema", code="file_schema", message=message)])
+    for name in ("file_schema", "batch_booking"):
+        if changes.get(name) is not None:
+            setattr(account, name, changes[name])
+    if changes.get("state") == AccountState.SUSPENDED:
+        account.state = AccountState.SUSPENDED
+    session.add(account)
+    _tell(ctx, session, actor, account, "account.changed", {name: str(value) for name, value in changes.items()})
+    return account
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitView:
+    """The limits of an account as they are now, with a raise that waits."""
+
+    limits: Mapping[LimitKind, int | None]
+    is_set: bool
+    pending: Mapping[LimitKind, int | None] | None = None
+    pending_by: UUID | None = None
+    pending_until: Any = None
+
+
+def limits_of(ctx: Context, session: Session, account_id: UUID) -> LimitView:
+    """Return the limits in force at this moment: a raise counts once its day of waiting is over."""
+    row = session.get(PaymentLimit, account_id)
+    if row is None:
+        return LimitView(limits=dict.fromkeys(LimitKind), is_set=False)
+    limits = {kind: getattr(row, column) for kind, column in _COLUMNS.items()}
+    if row.pending is None or row.pending_since is None:
+        return LimitView(limits=limits, is_set=True)
+    pending = {kind: row.pending.get(kind) for kind in LimitKind}
+    until = row.pending_since + RAISE_WAITS
+    if until <= ctx.now():
+        return LimitView(limits=pending, is_set=True)
+    return LimitView(limits=limits, is_set=True, pending=pending, pending_by=row.pending_by, pending_until=until)
+
+
+def set_limits(
+    ctx: Context, session: Session, actor: Actor, account_id: UUID, wanted: Mapping[LimitKind, int | None]
+) -> LimitView:
+    """Set the limits of an account, in cents; None is no limit of that kind.
+
+    The first setting and every lowering hold at once. A raise waits for a second employer admin who asks for exactly the
+    same, or for a day.
+    """
+    account = find_account(session, actor, account_id)
+    actor.needs_employer_role(account.employer_id, Role.ADMIN)
+    lock_accounts(session, {account.id})
+    if all(value is None for value in wanted.values()):
+        message = "Set at least one limit; per_batch is the usual one."
+        raise Invalid(errors=[Problem(pointer="/per_batch", code="limit_missing", message=message)])
+    before = limits_of(ctx, session, account.id)
+    row = session.get(PaymentLimit, account.id)
+    if row is None:
+        row = PaymentLimit(debtor_account_id=account.id, set_at=ctx.now(), set_by=actor.user_id)
+        _put(ctx, row, actor, wanted)
+        event = "limit.set"
+    elif not _raises(before.limits, wanted):
+        _put(ctx, row, actor, wanted)
+        event = "limit.lowered"
+    elif before.pending == dict(wanted) and before.pending_by != actor.user_id:
+        _put(ctx, row, actor, wanted)
+        event = "limit.raised"
+    else:
+        _put(ctx, row, actor, before.limits)
+        row.pending = {kind.value: wanted.get(kind) for kind in LimitKind}
+        row.pending_by, row.pending_since = actor.user_id, ctx.now()
+        event = "limit.raise_asked"
+    session.add(row)
+    session.flush()
+    details = {kind.value: wanted.get(kind) for kind in LimitKind}
+    _tell(ctx, session, actor, account, event, details)
+    return limits_of(ctx, session, account.id)
+
+
+def _put(ctx: Context, row: PaymentLimit, actor: Actor, limits: Mapping[LimitKind, int | None]) -> None:
+    for kind, column in _COLUMNS.items():
+        setattr(row, column, limits.get(kind))
+    row.set_at, row.set_by = ctx.now(), actor.user_id
+    row.pending = row.pending_by = row.pending_since = None
+
+
+def _raises(before: Mapping[LimitKind, int | None], wanted: Mapping[LimitKind, int | None]) -> bool:
+    for kind in LimitKind:
+        old, new = before.get(kind), wanted.get(kind)
+        if old is not None and (new is None or new > old):
+            return True
+    return False
+
+
+def limit_uses(ctx: Context, session: Session, account_id: UUID, day: date) -> list[LimitUse]:
+    """Return every limit of an account with what is used of it on this execution date and in its month."""
+    first = day.replace(day=1)
+    last = (first + timedelta(days=31)).replace(day=1) - timedelta(days=1)
+    return uses(
+        limits_of(ctx, session, account_id).limits,
+        used_day_cents=claims.used_cents(session, account_id, first=day, last=day),
+        used_month_cents=claims.used_cents(session, account_id, first=first, last=last),
+    )
+
+
+def accounts_of(session: Session, employer_id: UUID) -> list[DebtorAccount]:
+    """Return the accounts of an employer, oldest first."""
+    return list(
+        session.exec(
+            select(DebtorAccount)
+            .where(DebtorAccount.employer_id == employer_id)
+            .order_by(col(DebtorAccount.created_at), col(DebtorAccount.id))
+        )
+    )
+
+
+def _tell(
+    ctx: Context, session: Session, actor: Actor, account: DebtorAccount, event: str, details: Mapping[str, Any]
+) -> None:
+    fact = Fact(
+        organization_id=account.employer_id,
+        event=event,
+        actor=actor.as_history(),
+        occurred_at=ctx.now(),
+        details={"debtor_account_id": str(account.id), "iban": account.iban, **details},
+    )
+    history.record(session, fact)

@@ -1,0 +1,363 @@
+"""Connections, administrations, links, uploads, and the runs that were seen."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from fastapi import Depends, Query, Request, Response
+from sqlmodel import Session, col, select
+
+from app.auth.actor import Actor
+from app.auth.models import Scope
+from app.auth.web import ActorDep
+from app.core.columns import any_of
+from app.core.database import transaction
+from app.core.errors import Conflict, NotFound, UnsupportedMediaType
+from app.core.idempotency import KeyReused
+from app.core.web import PageDep, SessionDep, answer, next_link, problems, router
+from app.payments import connections, deciding, fetching, syncing, uploading
+from app.payments.api import schemas, views
+from app.payments.api.common import ContextDep, KeyDep, attempt_of, dump, once
+from app.payments.connections import Link, NewConnection
+from app.payments.models import Administration, AdministrationLink, Connection, PaymentBatch, PayrollRun
+from app.payments.ports import SourceCredentials
+from app.payments.uploading import DocumentUnreadable, RunName, TotalsDiffer
+
+routes = router(prefix="/v1", tags=["connections"])
+XML_TYPES = frozenset({"application/xml", "text/xml", "application/octet-stream", "application/zip"})
+
+
+def _connection(row: Connection, *, webhook_url: str | None = None) -> dict[str, Any]:
+    return dump(
+        schemas.ConnectionOut(
+            id=row.id,
+            organization_id=row.organization_id,
+            kind=row.kind,
+            username=row.username,
+            domain=row.domain,
+            state=row.state,
+            created_at=row.created_at,
+            checked_at=row.checked_at,
+            checks=None
+            if row.check_outcome is None
+            else [schemas.OperationCheckOut(**each) for each in row.check_outcome],
+            last_polled_at=row.last_polled_at,
+            last_webhook_at=row.last_webhook_at,
+            fault=row.fault,
+            webhook_url=webhook_url,
+        )
+    )
+
+
+@routes.post("/connections", status_code=201, response_model=schemas.ConnectionOut, responses=problems(Conflict))
+def add_connection(ctx: ContextDep, actor: ActorDep, session: SessionDep, body: schemas.NewConnectionIn) -> Response:
+    """Add a connection. The webhook address is in this answer only; the secret is never shown again."""
+    actor.needs_scope(Scope.PREPARE)
+    wanted = NewConnection(
+        organization_id=body.organization_id,
+        kind=body.kind,
+        credentials=SourceCredentials(username=body.username, secret=body.token.get_secret_value(), domain=body.domain),
+    )
+    row, token = connections.add_connection(ctx, session, actor, wanted)
+    url = None if token is None else connections.webhook_url(ctx, token)
+    return answer(201, _connection(row, webhook_url=url), Location=f"/v1/connections/{row.id}")
+
+
+@routes.get("/connections", response_model=list[schemas.ConnectionOut], responses=problems())
+def list_connections(request: Request, actor: ActorDep, session: SessionDep, page: PageDep) -> Response:
+    """Return the connections of the caller's organizations, newest first."""
+    actor.needs_scope(Scope.READ)
+    statement = (
+        select(Connection)
+        .where(col(Connection.organization_id).in_(actor.organizations), col(Connection.deleted_at).is_(None))
+        .order_by(col(Connection.created_at).desc(), col(Connection.id).desc())
+        .limit(page.limit + 1)
+    )
+    if page.cursor is not None:
+        key = sa.tuple_(col(Connection.created_at), col(Connection.id))
+        statement = statement.where(key < sa.tuple_(page.cursor.moment, page.cursor.id))
+    rows = list(session.exec(statement))
+    shown = rows[: page.limit]
+    headers = next_link(request, shown[-1].created_at, shown[-1].id) if len(rows) > page.limit else {}
+    return answer(200, [_connection(row) for row in shown], **headers)
+
+
+@routes.get("/connections/{connection_id}", response_model=schemas.ConnectionOut, responses=problems())
+def get_connection(actor: ActorDep, session: SessionDep, connection_id: UUID) -> Response:
+    """Return one connection, with what its last check said."""
+    actor.needs_scope(Scope.READ)
+    return answer(200, _connection(connections.find_connection(session, actor, connection_id)))
+
+
+@routes.patch("/connections/{connection_id}", response_model=schemas.ConnectionOut, responses=problems(Conflict))
+def change_connection(
+    ctx: ContextDep, actor: ActorDep, session: SessionDep, connection_id: UUID, body: schemas.ChangedConnection
+) -> Response:
+    """Replace the credentials; the connection must pass its check again."""
+    row = _own_connection(session, actor, connection_id)
+    credentials = SourceCredentials(username=body.username, secret=body.token.get_secret_value(), domain=body.domain)
+    return answer(200, _connection(connections.change_credentials(ctx, session, actor, row, credentials)))
+
+
+@routes.delete("/connections/{connection_id}", status_code=204, responses=problems(), response_class=Response)
+def delete_connection(ctx: ContextDep, actor: ActorDep, session: SessionDep, connection_id: UUID) -> Response:
+    """End a connection. What it brought stays."""
+    connections.delete_connection(ctx, session, actor, _own_connection(session, actor, connection_id))
+    return Response(status_code=204)
+
+
+def _own_connection(session: Session, actor: Actor, connection_id: UUID) -> Connection:
+    actor.needs_scope(Scope.PREPARE)
+    row = connections.find_connection(session, actor, connection_id)
+    actor.needs_membership_role(row.organization_id, "admin")
+    return row
+
+
+@routes.post("/connections/{connection_id}/check", response_model=schemas.ConnectionOut, responses=problems(Conflict))
+def check_connection(ctx: ContextDep, actor: ActorDep, connection_id: UUID) -> Response:
+    """Test en sla op: call each needed operation once and say by its exact name what was ok, denied or failed."""
+    with transaction(ctx.engine) as session:
+        _own_connection(session, actor, connection_id)
+    row = connections.check_connection(ctx, connection_id, actor=actor.as_history())
+    return answer(200, _connection(row))
+
+
+@routes.post(
+    "/connections/{connection_id}/webhook-token",
+    status_code=201,
+    response_model=schemas.ConnectionOut,
+    responses=problems(Conflict),
+)
+def rotate_webhook_token(ctx: ContextDep, actor: ActorDep, session: SessionDep, connection_id: UUID) -> Response:
+    """Make a new webhook address, shown this once; the old one goes on for a grace time."""
+    row = _own_connection(session, actor, connection_id)
+    token = connections.rotate_webhook_token(ctx, session, actor, row)
+    return answer(201, _connection(row, webhook_url=connections.webhook_url(ctx, token)))
+
+
+def _administration(row: Administration, link: AdministrationLink | None) -> dict[str, Any]:
+    out = schemas.AdministrationOut(
+        id=row.id,
+        number=row.number,
+        name=row.name,
+        client=row.client_name,
+        external_id=row.external_id,
+        link=None
+        if link is None
+        else schemas.LinkOut(
+            employer_id=link.employer_id,
+            debtor_account_id=link.debtor_account_id,
+            go_live_on=link.go_live_on,
+            mode=link.mode,
+            pay_day_rule=link.pay_day_rule,
+        ),
+    )
+    return dump(out)
+
+
+@routes.get(
+    "/connections/{connection_id}/administrations",
+    response_model=list[schemas.AdministrationOut],
+    responses=problems(),
+)
+def list_administrations(actor: ActorDep, session: SessionDep, connection_id: UUID) -> Response:
+    """Return the administrations that a connection sees, linked or not."""
+    actor.needs_scope(Scope.READ)
+    connection = connections.find_connection(session, actor, connection_id)
+    rows = session.exec(
+        select(Administration, AdministrationLink)
+        .join(
+            AdministrationLink,
+            col(AdministrationLink.administration_id) == col(Administration.id),
+            isouter=True,
+        )
+        .where(Administration.connection_id == connection.id)
+        .order_by(col(Administration.number), col(Administration.id))
+    )
+    return answer(200, [_administration(row, link) for row, link in rows])
+
+
+@routes.post(
+    "/connections/{connection_id}/administrations",
+    status_code=201,
+    response_model=schemas.AdministrationOut,
+    responses=problems(Conflict, KeyReused),
+)
+def add_administration(
+    request: Request,
+    ctx: ContextDep,
+    actor: ActorDep,
+    session: SessionDep,
+    key: KeyDep,
+    connection_id: UUID,
+    body: schemas.NewAdministration,
+) -> Response:
+    """Add an administration to an upload connection."""
+    connection = _own_connection(session, actor, connection_id)
+
+    def act() -> tuple[int, dict[str, Any]]:
+        row = connections.add_administration(ctx, session, actor, connection, number=body.number, name=body.name)
+        return 201, _administration(row, None)
+
+    return once(session, attempt_of(request, ctx, actor, key, body), act)
+
+
+@routes.put(
+    "/administrations/{administration_id}/link",
+    response_model=schemas.AdministrationOut,
+    responses=problems(Conflict),
+)
+def link_administration(
+    ctx: ContextDep, actor: ActorDep, session: SessionDep, administration_id: UUID, body: schemas.LinkIn
+) -> Response:
+    """Link an administration to an employer and its default account, since a go-live date, for real or dry."""
+    actor.needs_scope(Scope.PREPARE)
+    row = connections.visible_administration(session, actor, administration_id)
+    wanted = Link(
+        employer_id=body.employer_id,
+        debtor_account_id=body.debtor_account_id,
+        go_live_on=body.go_live_on,
+        mode=body.mode,
+        pay_day_rule=body.pay_day_rule,
+    )
+    link = connections.link_administration(ctx, session, actor, row, wanted)
+    return answer(200, _administration(row, link))
+
+
+@routes.post("/administrations/{administration_id}/sync", status_code=202, responses=problems(Conflict))
+def sync_administration(ctx: ContextDep, actor: ActorDep, session: SessionDep, administration_id: UUID) -> Response:
+    """Nu ophalen: ask the source for new runs and fetch again what failed. Safe to repeat."""
+    actor.needs_scope(Scope.PREPARE)
+    row = connections.visible_administration(session, actor, administration_id)
+    connection = session.get_one(Connection, row.connection_id)
+    if not fetching.usable(connection):
+        raise connections.ConnectionNotPassed(
+            "This connection is not asked: it must pass its check first (POST /v1/connections/{id}/check)."
+        )
+    runs = fetching.fetch_again(ctx, session, row.id, actor=actor.as_history())
+    syncing.poke(ctx, session, connection.id)
+    return answer(202, {"administration_id": str(row.id), "runs_fetched_again": [str(each) for each in runs]})
+
+
+async def xml_body(request: Request, _actor: ActorDep) -> bytes:
+    """Return the uploaded bytes, read only after the token was accepted."""
+    media = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if media not in XML_TYPES:
+        raise UnsupportedMediaType("Send the file as application/xml (a zipped one as application/zip).")
+    return await request.body()
+
+
+@routes.post(
+    "/administrations/{administration_id}/payroll-files",
+    status_code=201,
+    response_model=schemas.RunOut,
+    responses={
+        **problems(Conflict, DocumentUnreadable, TotalsDiffer),
+        200: {"model": schemas.RunOut, "description": "The same content was uploaded before"},
+    },
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/xml": {"schema": {"type": "string", "format": "binary"}}},
+        }
+    },
+)
+def upload_payroll_file(
+    ctx: ContextDep,
+    actor: ActorDep,
+    administration_id: UUID,
+    data: Annotated[bytes, Depends(xml_body)],
+    year: Annotated[int | None, Query(ge=2000, le=2100)] = None,
+    period: Annotated[int | None, Query(ge=1, le=53)] = None,
+    run_number: Annotated[int | None, Query(ge=1, le=100_000)] = None,
+) -> Response:
+    """Upload a SEPA file that the payroll package exported. The same content again: 200 with the existing run."""
+    actor.needs_scope(Scope.PREPARE)
+    name = RunName(year=year, period=period, run_number=run_number)
+    uploaded = uploading.upload(ctx, actor, administration_id, data, name)
+    with transaction(ctx.engine) as session:
+        run = session.get_one(PayrollRun, uploaded.run_id)
+        body = dump(_runs(session, [run])[0])
+    return answer(201 if uploaded.is_new else 200, body)
+
+
+def _runs(session: Session, rows: list[PayrollRun]) -> list[schemas.RunOut]:
+    batches: dict[UUID, list[UUID]] = {}
+    found = select(PaymentBatch.run_id, PaymentBatch.id).where(
+        any_of(col(PaymentBatch.run_id), [row.id for row in rows])
+    )
+    for run_id, batch_id in session.exec(found.order_by(col(PaymentBatch.created_at))):
+        batches.setdefault(run_id, []).append(batch_id)
+    return [
+        schemas.RunOut(
+            id=row.id,
+            administration_id=row.administration_id,
+            employer_id=row.employer_id,
+            number=row.number,
+            year=row.year,
+            period=row.period_start,
+            period_end=row.period_end,
+            frequency=row.frequency,
+            description=row.description,
+            locked=row.is_locked,
+            made_at=row.made_at,
+            state=row.state,
+            reason_code=row.reason_code,
+            reason=row.reason,
+            operation=row.operation,
+            discovered_by=row.discovered_by,
+            first_seen_at=row.first_seen_at,
+            next_attempt_at=row.next_attempt_at,
+            payment_batch_ids=batches.get(row.id, []),
+        )
+        for row in rows
+    ]
+
+
+@routes.get("/payroll-runs", response_model=list[schemas.RunOut], responses=problems())
+def list_runs(
+    request: Request,
+    actor: ActorDep,
+    session: SessionDep,
+    page: PageDep,
+    administration_id: Annotated[UUID | None, Query()] = None,
+) -> Response:
+    """Return what was seen, newest first: when, and in words why something was not fetched or is not payable."""
+    actor.needs_scope(Scope.READ)
+    statement = (
+        select(PayrollRun)
+        .where(col(PayrollRun.employer_id).in_(actor.readable_employers))
+        .order_by(col(PayrollRun.first_seen_at).desc(), col(PayrollRun.id).desc())
+        .limit(page.limit + 1)
+    )
+    if administration_id is not None:
+        statement = statement.where(PayrollRun.administration_id == administration_id)
+    if page.cursor is not None:
+        key = sa.tuple_(col(PayrollRun.first_seen_at), col(PayrollRun.id))
+        statement = statement.where(key < sa.tuple_(page.cursor.moment, page.cursor.id))
+    rows = list(session.exec(statement))
+    shown = rows[: page.limit]
+    headers = next_link(request, shown[-1].first_seen_at, shown[-1].id) if len(rows) > page.limit else {}
+    return answer(200, [dump(each) for each in _runs(session, shown)], **headers)
+
+
+@routes.post(
+    "/payroll-runs/{run_id}/batches",
+    status_code=201,
+    response_model=schemas.BatchOut,
+    responses=problems(Conflict, KeyReused),
+)
+def offer_again(
+    request: Request, ctx: ContextDep, actor: ActorDep, session: SessionDep, key: KeyDep, run_id: UUID
+) -> Response:
+    """Offer a run again whose batches ended without a file."""
+    actor.needs_scope(Scope.PREPARE)
+    run = session.get(PayrollRun, run_id)
+    if run is None or run.employer_id not in actor.readable_employers:
+        raise NotFound("No such payroll run.")
+
+    def act() -> tuple[int, dict[str, Any]]:
+        batch = deciding.offer_again(ctx, session, actor, run_id)
+        return 201, dump(views.batch_out(ctx, session, actor, batch))
+
+    return once(session, attempt_of(request, ctx, actor, key, None), act)

@@ -1,0 +1,127 @@
+"""The history, as JSON and as CSV."""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from fastapi import Query, Request, Response
+from sqlmodel import Session
+
+from app.auth.actor import Actor
+from app.auth.models import Scope
+from app.auth.web import ActorDep
+from app.core.errors import Invalid, Problem
+from app.core.web import SessionDep, answer, problems, router
+from app.payments import reporting
+from app.payments.api import schemas
+from app.payments.api.common import dump
+from app.payments.approving import visible_batch
+from app.payments.reporting import HistoryLine, HistoryQuestion
+
+routes = router(prefix="/v1", tags=["history"])
+_MOST_CSV_LINES = 100_000
+
+
+@routes.get("/payment-batches/{batch_id}/history", response_model=list[schemas.HistoryOut], responses=problems())
+def batch_history(
+    actor: ActorDep, session: SessionDep, batch_id: UUID, limit: Annotated[int, Query(ge=1, le=1000)] = 1000
+) -> Response:
+    """Return what happened to a batch, newest first."""
+    actor.needs_scope(Scope.READ)
+    batch = visible_batch(session, actor, batch_id)
+    question = _question(actor, limit=limit, batch_id=batch.id)
+    return answer(200, _out(reporting.history_lines(session, question)))
+
+
+@routes.get(
+    "/history",
+    response_model=list[schemas.HistoryOut],
+    responses={**problems(), 200: {"content": {"text/csv": {}}, "description": "Records, newest first"}},
+)
+def history(
+    request: Request,
+    actor: ActorDep,
+    session: SessionDep,
+    cursor: Annotated[str | None, Query(max_length=300)] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    format: Annotated[Literal["json", "csv"] | None, Query()] = None,  # noqa: A002 - the name in the address
+) -> Response:
+    """Return what happened in the caller's organizations, newest first; `Accept: text/csv` or `?format=csv` for CSV."""
+    actor.needs_scope(Scope.READ)
+    wants_csv = format == "csv" or (format is None and "text/csv" in request.headers.get("accept", ""))
+    if wants_csv:
+        return _csv(session, actor)
+    lines = reporting.history_lines(session, _question(actor, limit=limit + 1, before=_decoded(cursor)))
+    shown = lines[:limit]
+    return answer(200, _out(shown), **(_next(request, shown[-1]) if len(lines) > limit else {}))
+
+
+def _question(
+    actor: Actor,
+    *,
+    limit: int,
+    before: tuple[datetime, UUID, int] | None = None,
+    batch_id: UUID | None = None,
+) -> HistoryQuestion:
+    organizations = actor.readable_employers | frozenset(actor.offices)
+    return HistoryQuestion(
+        organizations=organizations,
+        with_totals_of=frozenset(each for each in organizations if actor.sees_salaries(each)),
+        payment_batch_id=batch_id,
+        before=before,
+        limit=limit,
+    )
+
+
+def _csv(session: Session, actor: Actor) -> Response:
+    lines = reporting.history_lines(session, _question(actor, limit=_MOST_CSV_LINES))
+    headers = {"Cache-Control": "no-store", "Content-Disposition": 'attachment; filename="historie.csv"'}
+    return Response(reporting.as_csv(lines), media_type="text/csv; charset=utf-8", headers=headers)
+
+
+def _out(lines: Sequence[HistoryLine]) -> list[dict[str, object]]:
+    return [
+        dump(
+            schemas.HistoryOut(
+                organization_id=line.organization_id,
+                sequence=line.sequence,
+                occurred_at=line.occurred_at,
+                event=line.event,
+                result=line.result,
+                account=line.account,
+                administration=line.administration,
+                details=line.details,
+                actor=line.actor,
+                payment_batch_id=line.payment_batch_id,
+                facts=dict(line.facts),
+            )
+        )
+        for line in lines
+    ]
+
+
+def _next(request: Request, last: HistoryLine) -> dict[str, str]:
+    key = f"{last.occurred_at.isoformat()}|{last.organization_id}|{last.sequence}"
+    url = request.url.include_query_params(cursor=base64.urlsafe_b64encode(key.encode()).decode())
+    return {"Link": f'<{url.path}?{url.query}>; rel="next"'}
+
+
+def _decoded(cursor: str | None) -> tuple[datetime, UUID, int] | None:
+    if cursor is None:
+        return None
+    try:
+        moment, organization, sequence = base64.urlsafe_b64decode(cursor.encode("ascii")).decode("ascii").split("|")
+        parsed = (datetime.fromisoformat(moment), UUID(organization), int(sequence))
+    except (ValueError, binascii.Error) as error:
+        raise _bad_cursor() from error
+    if parsed[0].tzinfo is None or not 0 < parsed[2] < 2**63:
+        raise _bad_cursor()
+    return parsed
+
+
+def _bad_cursor() -> Invalid:
+    message = "Use the cursor from the Link header of the page before."
+    return Invalid(errors=[Problem(pointer="query:cursor", code="cursor", message=message)])

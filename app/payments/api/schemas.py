@@ -1,0 +1,467 @@
+"""What goes over the wire. Unknown members are refused; amounts are text; examples are executed in the tests."""
+
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
+
+from app.core.money import cents_to_text, text_to_cents
+from app.payments.models import Decision, LinkMode, TransferKind
+
+
+def _printable(text: str) -> str:
+    if not all(character.isprintable() for character in text):
+        message = "Use printable characters only."
+        raise ValueError(message)
+    return text
+
+
+Text = Annotated[
+    str, StringConstraints(min_length=1, max_length=140, strip_whitespace=True), AfterValidator(_printable)
+]
+Reason = Annotated[
+    str, StringConstraints(min_length=1, max_length=500, strip_whitespace=True), AfterValidator(_printable)
+]
+Secret = Annotated[SecretStr, Field(min_length=1, max_length=500)]
+Digest = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
+
+
+class Strict(BaseModel):
+    """A body that is read: unknown members are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+def _is_amount(text: str) -> str:
+    text_to_cents(text)
+    return text
+
+
+class Money(Strict):
+    """An amount: text with two decimals and a point, in euros."""
+
+    amount: Annotated[str, StringConstraints(max_length=20), AfterValidator(_is_amount)] = Field(examples=["19806.08"])
+    currency: Literal["EUR"] = "EUR"
+
+    @property
+    def cents(self) -> int:
+        """The amount in cents."""
+        return text_to_cents(self.amount)
+
+
+def money(cents: int) -> Money:
+    """Return cents as they go over the wire."""
+    return Money.model_construct(amount=cents_to_text(cents), currency="EUR")
+
+
+class NewDebtorAccount(Strict):
+    """A bank account that the employer pays from."""
+
+    iban: Annotated[str, StringConstraints(min_length=5, max_length=60)] = Field(examples=["NL02ABNA0123456789"])
+    holder_name: Text
+    bic: Annotated[str, StringConstraints(pattern="^[A-Z]{6}[A-Z0-9]{2}([A-Z0-9]{3})?$")] | None = None
+    file_schema: Literal["pain.001.001.09", "pain.001.001.03"] | None = None
+    batch_booking: bool = True
+
+
+class ChangedDebtorAccount(Strict):
+    """What can change on a debtor account."""
+
+    file_schema: Literal["pain.001.001.09", "pain.001.001.03"] | None = None
+    batch_booking: bool | None = None
+    state: Literal["suspended"] | None = None
+
+
+class DebtorAccountOut(BaseModel):
+    """A debtor account."""
+
+    id: UUID
+    employer_id: UUID
+    iban: str
+    bic: str | None
+    holder_name: str
+    bank_profile: str
+    file_schema: str
+    batch_booking: bool
+    state: str
+    created_at: datetime
+    confirmed_at: datetime | None
+
+
+class NewConfirmation(Strict):
+    """What an employer admin states about an account."""
+
+    holder_name: Text
+    authorised_person: Text
+    evidence: Reason
+
+
+class LimitsIn(Strict):
+    """The limits of an account; a kind left out is not limited."""
+
+    per_transfer: Money | None = None
+    per_batch: Money | None = None
+    per_day: Money | None = None
+    per_month: Money | None = None
+
+
+class LimitOut(BaseModel):
+    """One limit with what is used of it; null where this kind is not limited."""
+
+    limit: Money | None
+    used: Money
+    headroom: Money | None
+
+
+class LimitsOut(BaseModel):
+    """The limits of an account for an execution date, with a raise that waits for a second admin or a day."""
+
+    debtor_account_id: UUID
+    execution_date: date
+    is_set: bool
+    per_transfer: LimitOut
+    per_batch: LimitOut
+    per_day: LimitOut
+    per_month: LimitOut
+    pending: dict[str, Money | None] | None
+    pending_until: datetime | None
+
+
+class NewConnectionIn(Strict):
+    """A connection: credentials to a payroll source, or a place to upload files to."""
+
+    organization_id: UUID
+    kind: Annotated[str, StringConstraints(max_length=40)] = Field(examples=["nmbrs_soap"])
+    username: Annotated[str, StringConstraints(max_length=254)] = ""
+    token: Annotated[SecretStr, Field(max_length=500)] = SecretStr("")
+    domain: Annotated[str, StringConstraints(max_length=254)] = ""
+
+
+class ChangedConnection(Strict):
+    """New credentials of a connection; all of them together."""
+
+    username: Annotated[str, StringConstraints(min_length=1, max_length=254)]
+    token: Secret
+    domain: Annotated[str, StringConstraints(max_length=254)]
+
+
+class OperationCheckOut(BaseModel):
+    """What one call at the source gave, by its exact name there."""
+
+    operation: str
+    outcome: str
+    required: bool
+    explanation: str
+
+
+class ConnectionOut(BaseModel):
+    """A connection. The secret is never shown; the webhook address only in the answer that made it."""
+
+    id: UUID
+    organization_id: UUID
+    kind: str
+    username: str
+    domain: str
+    state: str
+    created_at: datetime
+    checked_at: datetime | None
+    checks: list[OperationCheckOut] | None
+    last_polled_at: datetime | None
+    last_webhook_at: datetime | None
+    fault: dict[str, Any] | None
+    webhook_url: str | None = None
+
+
+class NewAdministration(Strict):
+    """An administration of an upload connection."""
+
+    number: Annotated[str, StringConstraints(pattern="^[A-Za-z0-9 ._-]{1,40}$")]
+    name: Text
+
+
+class LinkIn(Strict):
+    """Which employer an administration pays for, from which account, since when, and whether for real."""
+
+    employer_id: UUID
+    debtor_account_id: UUID
+    go_live_on: date
+    mode: LinkMode
+    pay_day_rule: dict[str, Any] | None = Field(default=None, examples=[{"kind": "day_of_month", "value": 25}])
+
+
+class LinkOut(BaseModel):
+    """The link of an administration."""
+
+    employer_id: UUID
+    debtor_account_id: UUID
+    go_live_on: date
+    mode: str
+    pay_day_rule: dict[str, Any]
+
+
+class AdministrationOut(BaseModel):
+    """An administration as its connection sees it."""
+
+    id: UUID
+    number: str
+    name: str
+    client: str | None
+    external_id: str
+    link: LinkOut | None
+
+
+class RunOut(BaseModel):
+    """A payroll run: what was seen, when, and why something was not fetched or is not payable."""
+
+    id: UUID
+    administration_id: UUID
+    employer_id: UUID
+    number: int
+    year: int
+    period: int
+    period_end: int
+    frequency: str | None
+    description: str
+    locked: bool | None
+    made_at: datetime | None
+    state: str
+    reason_code: str | None
+    reason: str | None
+    operation: str | None
+    discovered_by: str
+    first_seen_at: datetime
+    next_attempt_at: datetime | None
+    payment_batch_ids: list[UUID]
+
+
+class Named(BaseModel):
+    """Something with an id and a name."""
+
+    id: UUID
+    name: str
+
+
+class AdministrationShort(BaseModel):
+    """An administration inside a batch."""
+
+    id: UUID
+    number: str
+    name: str
+
+
+class RunShort(BaseModel):
+    """A run inside a batch."""
+
+    id: UUID
+    number: int
+    period: int
+    year: int
+    frequency: str | None
+    description: str
+    locked: bool | None
+
+
+class AccountShort(BaseModel):
+    """A debtor account inside a batch."""
+
+    id: UUID
+    iban: str
+    name: str
+
+
+class ActionOut(BaseModel):
+    """Whether the caller can do something with the batch now, and if not, why."""
+
+    action: str
+    allowed: bool
+    reasons: list[str]
+
+
+class ApprovalOut(BaseModel):
+    """An approval that counts."""
+
+    user: str
+    approved_at: datetime
+    revision: int
+    digest: str
+
+
+class FileShort(BaseModel):
+    """The file of a batch."""
+
+    message_id: str
+    sha256: str
+    sha1: str
+    file_schema: str = Field(serialization_alias="schema")
+    handed_out_at: datetime | None
+
+
+class BatchOut(BaseModel):
+    """A payment batch. Amounts are null for who may not see salaries."""
+
+    id: UUID
+    status: str
+    status_reason: str | None
+    mode: str
+    revision: int
+    digest: str
+    employer: Named
+    administration: AdministrationShort
+    run: RunShort
+    debtor_account: AccountShort
+    requested_execution_date: date
+    approve_before: datetime
+    number_of_transactions: int
+    control_sum: Money | None
+    counts: dict[str, int]
+    required_approvals: int
+    approvals: list[ApprovalOut]
+    limit: dict[str, LimitOut] | None
+    findings: dict[str, int]
+    acknowledgements_open: int
+    holds: list[dict[str, str]]
+    allowed_actions: list[ActionOut]
+    file: FileShort | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class Creditor(BaseModel):
+    """Who is paid; masked for who may not see salaries."""
+
+    name: str
+    iban: str
+
+
+class TransferOut(BaseModel):
+    """A line of a batch. `creditor` and `remittance_information` are as they will be written; originals beside them."""
+
+    id: UUID
+    position: int
+    status: str
+    decision: str
+    decision_reason: str | None
+    hold_code: str | None
+    creditor: Creditor
+    creditor_name_original: str | None
+    amount: Money | None
+    remittance_information: str | None
+    remittance_information_original: str | None
+    end_to_end_id: str
+    kind: str
+    findings: list[str]
+
+
+class TransferPage(BaseModel):
+    """Lines of a batch, with the digest of the batch from the same moment."""
+
+    batch_digest: str
+    batch_revision: int
+    items: list[TransferOut]
+
+
+class FindingOut(BaseModel):
+    """A finding, in English and Dutch, with what to do."""
+
+    id: UUID
+    code: str
+    severity: str
+    transfer_id: UUID | None
+    position: int | None
+    field: str | None
+    message: str
+    message_nl: str
+    remedy: str
+    remedy_nl: str
+    needs_acknowledgement: bool
+    acknowledged_at: datetime | None
+
+
+class BatchChange(Strict):
+    """A change of date or account; what is left out stays."""
+
+    requested_execution_date: date | None = None
+    debtor_account_id: UUID | None = None
+
+
+class LineChange(Strict):
+    """What is wanted with a line."""
+
+    decision: Decision | None = None
+    kind: TransferKind | None = None
+    reason: Reason | None = None
+
+
+class Acknowledgement(Strict):
+    """A person confirms a finding."""
+
+    note: Reason | None = None
+
+
+class NewApproval(Strict):
+    """The digest that was shown, and the approver's PIN."""
+
+    digest: Digest
+    pin: Annotated[SecretStr, Field(min_length=1, max_length=20)]
+
+
+class Ending(Strict):
+    """Why a batch is rejected or cancelled."""
+
+    reason: Reason
+
+
+class NewDelivery(Strict):
+    """The employer handed the file in at the bank."""
+
+    note: Reason | None = None
+
+
+class FileOut(BaseModel):
+    """A stored file of a batch."""
+
+    n: int
+    revision: int
+    message_id: str
+    file_schema: str = Field(serialization_alias="schema")
+    sha256: str
+    sha1: str
+    size_bytes: int
+    number_of_transactions: int
+    control_sum: Money | None
+    instructions: list[dict[str, Any]]
+    stored_at: datetime
+    handed_out_at: datetime | None
+    voided_at: datetime | None
+
+
+class HistoryOut(BaseModel):
+    """A record of the history. `result` and `details` are words; `facts` is what the record holds."""
+
+    organization_id: UUID
+    sequence: int
+    occurred_at: datetime
+    event: str
+    result: str
+    account: str | None
+    administration: str | None
+    details: str
+    actor: str
+    payment_batch_id: UUID | None
+    facts: dict[str, Any]
+
+
+class BankDay(BaseModel):
+    """A bank day, or a day on which banks are closed."""
+
+    date: date
+    is_bank_day: bool
+    closed_because: str | None
+    cut_off: datetime | None
+
+
+class Listing(BaseModel):
+    """A page of a list; the Link header leads to the next."""
+
+    items: list[Any]

@@ -1,0 +1,143 @@
+"""Claims: the unique right to pay an obligation once.
+
+Taken at the last needed approval, released only by a recorded fact, never deleted. The database's unique indexes are
+the last word: at most one live or spent claim an obligation, one row an attempt.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import Session, col, select
+
+from app.core.columns import any_of
+from app.core.ids import NewId
+from app.payments.errors import AlreadyClaimed
+from app.payments.models import Claim, ClaimState, CreditTransfer, PaymentBatch
+
+HELD_STATES = (ClaimState.LIVE, ClaimState.SPENT)
+
+
+def next_attempts(session: Session, obligation_ids: Sequence[UUID]) -> Mapping[UUID, int]:
+    """Return the attempt that a new claim on each obligation would have.
+
+    It rises only after a release that followed a hand-out: a file that never left may be approved again under the same
+    end-to-end id, one that may lie at the bank never.
+    """
+    last = select(Claim.obligation_id, Claim.attempt, Claim.was_handed_out, Claim.state).where(
+        any_of(col(Claim.obligation_id), obligation_ids)
+    )
+    attempts = dict.fromkeys(obligation_ids, 1)
+    for obligation_id, attempt, was_handed_out, _ in session.exec(last):
+        wanted = attempt + 1 if was_handed_out else attempt
+        attempts[obligation_id] = max(attempts[obligation_id], wanted)
+    return attempts
+
+
+def held(session: Session, obligation_ids: Sequence[UUID]) -> set[UUID]:
+    """Return those of the obligations that are live or spent: being paid, or paid."""
+    statement = select(Claim.obligation_id).where(
+        any_of(col(Claim.obligation_id), obligation_ids), col(Claim.state).in_(HELD_STATES)
+    )
+    return set(session.exec(statement))
+
+
+def take(
+    session: Session, batch: PaymentBatch, transfers: Iterable[CreditTransfer], *, now: datetime, new_id: NewId
+) -> None:
+    """Take the claims of these lines for the batch; `AlreadyClaimed` when one of them is live or spent elsewhere.
+
+    In the order of obligations, so that two batches that share some never wait for each other in a circle.
+    """
+    rows = sorted(transfers, key=lambda row: row.obligation_id)
+    values = [_claim_values(row, batch, now=now, new_id=new_id) for row in rows]
+    revived = _revive(session, values)
+    missing = [value for value in values if value["obligation_id"] not in revived]
+    taken = len(revived)
+    for start in range(0, len(missing), 5_000):
+        statement = insert(Claim).on_conflict_do_nothing().returning(col(Claim.id))
+        taken += len(session.execute(statement, missing[start : start + 5_000]).all())
+    if taken != len(values):
+        raise AlreadyClaimed(
+            f"{len(values) - taken} lines of this batch are being paid, or were paid, by another batch. "
+            "Look at the batch again and exclude them."
+        )
+
+
+def _revive(session: Session, values: Sequence[Mapping[str, Any]]) -> set[UUID]:
+    """Take again, in place, the claims of this attempt that were released without ever leaving the house."""
+    by_key = {(value["obligation_id"], value["attempt"]): value for value in values}
+    released = session.exec(
+        select(Claim)
+        .where(
+            any_of(col(Claim.obligation_id), [obligation_id for obligation_id, _ in by_key]),
+            Claim.state == ClaimState.RELEASED,
+            col(Claim.was_handed_out).is_(False),
+        )
+        .order_by(col(Claim.id))
+        .with_for_update()
+    ).all()
+    revived = set()
+    for claim in released:
+        value = by_key.get((claim.obligation_id, claim.attempt))
+        if value is None:
+            continue
+        for name in ("state", "batch_id", "debtor_account_id", "requested_execution_date", "amount_cents", "taken_at"):
+            setattr(claim, name, value[name])
+        claim.released_at = claim.release_fact = None
+        session.add(claim)
+        revived.add(claim.obligation_id)
+    session.flush()
+    return revived
+
+
+def _claim_values(row: CreditTransfer, batch: PaymentBatch, *, now: datetime, new_id: NewId) -> dict[str, Any]:
+    return {
+        "id": new_id(),
+        "obligation_id": row.obligation_id,
+        "attempt": row.attempt,
+        "state": ClaimState.LIVE,
+        "batch_id": batch.id,
+        "debtor_account_id": batch.debtor_account_id,
+        "requested_execution_date": batch.requested_execution_date,
+        "amount_cents": row.amount_cents,
+        "taken_at": now,
+        "was_handed_out": False,
+    }
+
+
+def release(session: Session, batch_id: UUID, *, fact: str, now: datetime) -> int:
+    """Release the live claims of a batch because of a recorded fact; return how many."""
+    claims = session.exec(
+        select(Claim)
+        .where(Claim.batch_id == batch_id, Claim.state == ClaimState.LIVE)
+        .order_by(col(Claim.id))
+        .with_for_update()
+    ).all()
+    for claim in claims:
+        claim.state, claim.released_at, claim.release_fact = ClaimState.RELEASED, now, fact
+        session.add(claim)
+    session.flush()
+    return len(claims)
+
+
+def mark_handed_out(session: Session, batch_id: UUID) -> None:
+    """Remember that the bank may have seen these claims: from now on a release makes the attempt rise."""
+    session.execute(
+        sa.update(Claim)
+        .where(col(Claim.batch_id) == batch_id, col(Claim.state) == ClaimState.LIVE)
+        .values(was_handed_out=True)
+    )
+
+
+def used_cents(session: Session, account_id: UUID, *, first: date, last: date) -> int:
+    """Return the cents of live and spent claims on an account with an execution date in these days, both included."""
+    statement = sa.select(sa.func.coalesce(sa.func.sum(col(Claim.amount_cents)), 0)).where(
+        col(Claim.debtor_account_id) == account_id,
+        col(Claim.requested_execution_date).between(first, last),
+        col(Claim.state).in_(HELD_STATES),
+    )
+    return int(session.execute(statement).scalar_one())

@@ -1,0 +1,422 @@
+"""Connections to payroll sources, the administrations they see, and which employer and account each pays from."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlmodel import Session, col, select
+
+from app.auth.actor import Actor
+from app.auth.models import Role
+from app.core import history
+from app.core.crypto import Place
+from app.core.database import transaction
+from app.core.errors import Conflict, Invalid, NotFound, Problem
+from app.core.history import Fact, HistoryActor
+from app.core.ids import new_token, token_hash
+from app.payments import calendar
+from app.payments.context import Context
+from app.payments.errors import FaultKind, SourceFault
+from app.payments.models import (
+    Administration,
+    AdministrationLink,
+    BatchStatus,
+    Connection,
+    ConnectionState,
+    DebtorAccount,
+    LinkMode,
+    PaymentBatch,
+    PayrollRun,
+    RunState,
+    WebhookToken,
+)
+from app.payments.ports import CheckOutcome, OperationCheck, PayrollSource, SourceAdministration, SourceCredentials
+from app.payments.transitions import Move, move
+
+UPLOAD = "upload"
+
+
+class ConnectionNotPassed(Conflict):
+    """The connection did not pass its check, so it is not used."""
+
+    code = "connection_not_passed"
+    title = "Check the connection first"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewConnection:
+    """What is asked for: whose connection, of which kind, with which credentials (none for uploads)."""
+
+    organization_id: UUID
+    kind: str
+    credentials: SourceCredentials
+
+
+def secret_place(connection: Connection) -> Place:
+    """Return where the secret of a connection lives, as its seal binds it."""
+    return Place(tenant=connection.organization_id, column="connection.secret", row=connection.id)
+
+
+def open_source(ctx: Context, connection: Connection, *, timeout_seconds: float | None = None) -> PayrollSource:
+    """Return the source behind a connection, with its secret opened for this use."""
+    return ctx.sources[connection.kind].open(credentials_of(ctx, connection), timeout_seconds=timeout_seconds)
+
+
+def credentials_of(ctx: Context, connection: Connection) -> SourceCredentials:
+    """Return the credentials of a connection, opened."""
+    sealed = connection.secret_sealed or b""
+    secret = ctx.keyring.open(sealed, secret_place(connection)).decode() if sealed else ""
+    return SourceCredentials(username=connection.username, secret=secret, domain=connection.domain)
+
+
+def add_connection(
+    ctx: Context, session: Session, actor: Actor, wanted: NewConnection
+) -> tuple[Connection, str | None]:
+    """Add a connection; return it with its webhook token, which is shown this once (None for uploads)."""
+    actor.needs_membership_role(wanted.organization_id, Role.ADMIN)
+    if wanted.kind != UPLOAD and wanted.kind not in ctx.sources:
+        kinds = ", ".join(sorted([*ctx.sources, UPLOAD]))
+        raise Invalid(errors=[Problem(pointer="/kind", code="kind", message=f"Known kinds are {kinds}.")])
+    connection = Connection(
+        id=ctx.new_id(),
+        organization_id=wanted.organization_id,
+        kind=wanted.kind,
+        created_at=ctx.now(),
+        state=ConnectionState.PASSED if wanted.kind == UPLOAD else ConnectionState.UNCHECKED,
+    )
+    if wanted.kind != UPLOAD:
+        set_credentials(ctx, connection, wanted.credentials)
+    session.add(connection)
+    session.flush()
+    _tell(ctx, session, connection, "connection.added", actor.as_history(), {"kind": wanted.kind})
+    token = None if wanted.kind == UPLOAD else _add_webhook_token(ctx, session, connection)
+    return connection, token
+
+
+def set_credentials(ctx: Context, connection: Connection, credentials: SourceCredentials) -> None:
+    """Put credentials on a connection, normalised and sealed; it must be checked again before it is used."""
+    checked = ctx.sources[connection.kind].check_credentials(credentials)
+    connection.username, connection.domain = checked.username, checked.domain
+    connection.secret_sealed = ctx.keyring.seal(checked.secret.encode(), secret_place(connection))
+    connection.state, connection.check_outcome = ConnectionState.UNCHECKED, None
+
+
+def change_credentials(
+    ctx: Context, session: Session, actor: Actor, connection: Connection, credentials: SourceCredentials
+) -> Connection:
+    """Replace the credentials of a connection."""
+    if connection.kind == UPLOAD:
+        raise Conflict("An upload connection has no credentials.")
+    set_credentials(ctx, connection, credentials)
+    session.add(connection)
+    _tell(ctx, session, connection, "connection.credentials_changed", actor.as_history(), {})
+    return connection
+
+
+def _add_webhook_token(ctx: Context, session: Session, connection: Connection) -> str:
+    token = new_token("lsw")
+    session.add(
+        WebhookToken(id=ctx.new_id(), connection_id=connection.id, token_hash=token_hash(token), created_at=ctx.now())
+    )
+    return token
+
+
+def rotate_webhook_token(ctx: Context, session: Session, actor: Actor, connection: Connection) -> str:
+    """Return a new webhook token; the old ones go on for the grace time."""
+    if connection.kind == UPLOAD:
+        raise Conflict("An upload connection has no webhook.")
+    ends = ctx.now() + timedelta(hours=ctx.policy.webhook_token_grace_hours)
+    rows = session.exec(
+        select(WebhookToken).where(WebhookToken.connection_id == connection.id, col(WebhookToken.expires_at).is_(None))
+    )
+    for row in rows:
+        row.expires_at = ends
+        session.add(row)
+    _tell(ctx, session, connection, "connection.webhook_rotated", actor.as_history(), {})
+    return _add_webhook_token(ctx, session, connection)
+
+
+def webhook_url(ctx: Context, token: str) -> str:
+    """Return the address to paste in Nmbrs under Webhook instellingen."""
+    return f"{ctx.policy.public_url.rstrip('/')}/client/{token}/webhooks/paymentsbatch"
+
+
+def find_connection(session: Session, actor: Actor, connection_id: UUID) -> Connection:
+    """Return a connection of one of the actor's organizations; `NotFound` otherwise."""
+    connection = session.get(Connection, connection_id)
+    if connection is None or connection.deleted_at or connection.organization_id not in actor.organizations:
+        raise NotFound("No such connection.")
+    return connection
+
+
+def delete_connection(ctx: Context, session: Session, actor: Actor, connection: Connection) -> None:
+    """End a connection: nothing is asked or received any more. What it brought stays."""
+    connection.deleted_at, connection.secret_sealed = ctx.now(), None
+    session.add(connection)
+    for row in session.exec(select(WebhookToken).where(WebhookToken.connection_id == connection.id)):
+        row.expires_at = ctx.now()
+        session.add(row)
+    _tell(ctx, session, connection, "connection.deleted", actor.as_history(), {})
+
+
+def check_connection(ctx: Context, connection_id: UUID, *, actor: HistoryActor) -> Connection:
+    """Test a connection ("Test en sla op"): call each needed operation once, and write what it said.
+
+    It passes when no required operation was denied or failed. The administrations it sees are written down with it.
+    """
+    with transaction(ctx.engine) as session:
+        connection = session.get_one(Connection, connection_id)
+        if connection.kind == UPLOAD:
+            return connection
+        source = open_source(ctx, connection)
+    outcome = _run_check(source)
+    passed = all(not check.required or check.outcome in _GOOD for check in outcome)
+    administrations = list_or_nothing(source) if passed else []
+    with transaction(ctx.engine) as session:
+        connection = session.get_one(Connection, connection_id)
+        connection.state = ConnectionState.PASSED if passed else ConnectionState.FAILED
+        connection.checked_at, connection.check_outcome = ctx.now(), [_check_json(check) for check in outcome]
+        connection.fault = None if passed else connection.fault
+        connection.next_poll_at = ctx.now() if passed else None
+        session.add(connection)
+        note_administrations(ctx, session, connection, administrations)
+        details = {check.operation: check.outcome.value for check in outcome}
+        _tell(ctx, session, connection, "connection.checked", actor, {"passed": passed, "operations": details})
+        return connection
+
+
+_GOOD = (CheckOutcome.OK, CheckOutcome.NOT_TRIED)
+
+
+def _run_check(source: PayrollSource) -> Sequence[OperationCheck]:
+    try:
+        return source.check()
+    except SourceFault as fault:
+        denied = fault.kind is FaultKind.PERSON
+        return [
+            OperationCheck(
+                operation=fault.operation,
+                outcome=CheckOutcome.DENIED if denied else CheckOutcome.FAILED,
+                required=True,
+                explanation=fault.explanation,
+            )
+        ]
+
+
+def list_or_nothing(source: PayrollSource) -> Sequence[SourceAdministration]:
+    """Return the administrations; nothing when the source fails now, a later sweep asks again."""
+    try:
+        return source.list_administrations()
+    except SourceFault:
+        return []
+
+
+def _check_json(check: OperationCheck) -> dict[str, Any]:
+    return {
+        "operation": check.operation,
+        "outcome": check.outcome.value,
+        "required": check.required,
+        "explanation": check.explanation,
+    }
+
+
+def note_administrations(
+    ctx: Context, session: Session, connection: Connection, seen: Iterable[SourceAdministration]
+) -> None:
+    """Write down the administrations a connection sees; one is known by the source's own id, never by its name."""
+    known = {
+        row.external_id: row
+        for row in session.exec(select(Administration).where(Administration.connection_id == connection.id))
+    }
+    for administration in seen:
+        row = known.get(administration.external_id) or Administration(
+            id=ctx.new_id(),
+            connection_id=connection.id,
+            external_id=administration.external_id,
+            number=administration.number,
+            name=administration.name,
+            created_at=ctx.now(),
+            last_seen_at=ctx.now(),
+        )
+        row.number, row.name, row.last_seen_at = administration.number, administration.name, ctx.now()
+        row.client_external_id, row.client_name = administration.client_external_id, administration.client_name
+        session.add(row)
+
+
+def add_administration(
+    ctx: Context, session: Session, actor: Actor, connection: Connection, *, number: str, name: str
+) -> Administration:
+    """Add an administration to an upload connection by hand; the same number twice is a conflict."""
+    if connection.kind != UPLOAD:
+        raise Conflict("Only an upload connection is given administrations by hand; others list their own.")
+    statement = select(Administration).where(
+        Administration.connection_id == connection.id, Administration.external_id == number
+    )
+    if session.exec(statement).first() is not None:
+        raise Conflict("This connection has an administration with this number already.")
+    row = Administration(
+        id=ctx.new_id(),
+        connection_id=connection.id,
+        external_id=number,
+        number=number,
+        name=name,
+        created_at=ctx.now(),
+        last_seen_at=ctx.now(),
+    )
+    session.add(row)
+    _tell(ctx, session, connection, "administration.added", actor.as_history(), {"number": number, "name": name})
+    return row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """What an administration is linked to."""
+
+    employer_id: UUID
+    debtor_account_id: UUID
+    go_live_on: date
+    mode: LinkMode
+    pay_day_rule: Mapping[str, Any] | None = None
+
+
+def link_administration(
+    ctx: Context, session: Session, actor: Actor, administration: Administration, wanted: Link
+) -> AdministrationLink:
+    """Link an administration to an employer and its default account, or change the link.
+
+    It needs the connection's admin and an employer admin: one person who is both, or the office's admin under a live
+    mandate for the first link. A change of an existing link comes from the employer's side. Go-live never moves earlier.
+    """
+    connection = session.get_one(Connection, administration.connection_id)
+    existing = session.get(AdministrationLink, administration.id, with_for_update=True)
+    _may_link(actor, connection, wanted.employer_id, existing)
+    account = session.get(DebtorAccount, wanted.debtor_account_id)
+    if account is None or account.employer_id != wanted.employer_id:
+        message = "Choose an account of this employer."
+        raise Invalid(errors=[Problem(pointer="/debtor_account_id", code="account", message=message)])
+    if existing is not None:
+        return _change_link(ctx, session, actor, existing, wanted)
+    rule = wanted.pay_day_rule or calendar.format_pay_day_rule(calendar.PROPOSED_PAY_DAY_RULE)
+    link = AdministrationLink(
+        administration_id=administration.id,
+        employer_id=wanted.employer_id,
+        debtor_account_id=wanted.debtor_account_id,
+        go_live_on=wanted.go_live_on,
+        mode=wanted.mode,
+        pay_day_rule=dict(rule),
+        linked_at=ctx.now(),
+        linked_by=actor.user_id,
+    )
+    session.add(link)
+    connection.next_poll_at = ctx.now()
+    session.add(connection)
+    _tell_link(ctx, session, actor, link, "administration.linked")
+    return link
+
+
+def _may_link(actor: Actor, connection: Connection, employer_id: UUID, existing: AdministrationLink | None) -> None:
+    if existing is not None:
+        actor.needs_employer_role(existing.employer_id, Role.ADMIN)
+        if employer_id != existing.employer_id:
+            raise Conflict("An administration stays with its employer; unlinking is not possible yet.")
+        return
+    if connection.organization_id in actor.organizations:
+        actor.needs_membership_role(connection.organization_id, Role.ADMIN)
+    actor.needs_employer_role(employer_id, Role.ADMIN, "office_admin")
+
+
+def _change_link(
+    ctx: Context, session: Session, actor: Actor, link: AdministrationLink, wanted: Link
+) -> AdministrationLink:
+    if wanted.go_live_on < link.go_live_on:
+        message = f"Go-live never moves earlier than {link.go_live_on.isoformat()}."
+        raise Invalid(errors=[Problem(pointer="/go_live_on", code="go_live_earlier", message=message)])
+    if link.mode == LinkMode.LIVE and wanted.mode == LinkMode.DRY_RUN:
+        raise Conflict("A live administration does not go back to a dry run.")
+    goes_live = link.mode != wanted.mode
+    link.debtor_account_id, link.go_live_on, link.mode = wanted.debtor_account_id, wanted.go_live_on, wanted.mode
+    if wanted.pay_day_rule is not None:
+        link.pay_day_rule = dict(wanted.pay_day_rule)
+    session.add(link)
+    _tell_link(ctx, session, actor, link, "administration.link_changed")
+    if goes_live:
+        _end_dry_run(ctx, session, actor, link)
+    return link
+
+
+def _end_dry_run(ctx: Context, session: Session, actor: Actor, link: AdministrationLink) -> None:
+    """Cancel the open dry batches; their runs stay unpayable."""
+    batches = session.exec(
+        select(PaymentBatch)
+        .where(
+            PaymentBatch.administration_id == link.administration_id,
+            PaymentBatch.mode == LinkMode.DRY_RUN,
+            PaymentBatch.status == BatchStatus.PENDING,
+        )
+        .with_for_update()
+    ).all()
+    for batch in batches:
+        step = Move(
+            to=BatchStatus.CANCELLED,
+            event="batch.cancelled",
+            actor=actor.as_history(),
+            now=ctx.now(),
+            values={"status_reason": "The administration went live."},
+            details={"reason": "went_live"},
+        )
+        move(session, batch, step)
+    for run in session.exec(select(PayrollRun).where(PayrollRun.administration_id == link.administration_id)):
+        run.state, run.reason_code = RunState.IGNORED, "dry_run"
+        run.reason = "The run was read in the dry run and is not payable."
+        session.add(run)
+
+
+def _tell_link(ctx: Context, session: Session, actor: Actor, link: AdministrationLink, event: str) -> None:
+    fact = Fact(
+        organization_id=link.employer_id,
+        event=event,
+        actor=actor.as_history(),
+        occurred_at=ctx.now(),
+        administration_id=link.administration_id,
+        details={
+            "debtor_account_id": str(link.debtor_account_id),
+            "go_live_on": link.go_live_on.isoformat(),
+            "mode": link.mode,
+            "pay_day_rule": dict(link.pay_day_rule),
+        },
+    )
+    history.record(session, fact)
+
+
+def visible_administration(session: Session, actor: Actor, administration_id: UUID) -> Administration:
+    """Return an administration that the actor may see: through its connection, or through its employer."""
+    administration = session.get(Administration, administration_id)
+    if administration is None:
+        raise NotFound("No such administration.")
+    connection = session.get_one(Connection, administration.connection_id)
+    link = session.get(AdministrationLink, administration_id)
+    by_connection = connection.organization_id in actor.organizations and connection.deleted_at is None
+    by_employer = link is not None and link.employer_id in actor.readable_employers
+    if not (by_connection or by_employer):
+        raise NotFound("No such administration.")
+    return administration
+
+
+def _tell(
+    ctx: Context,
+    session: Session,
+    connection: Connection,
+    event: str,
+    actor: HistoryActor,
+    details: Mapping[str, Any],
+) -> None:
+    fact = Fact(
+        organization_id=connection.organization_id,
+        event=event,
+        actor=actor,
+        occurred_at=ctx.now(),
+        details={"connection_id": str(connection.id), **details},
+    )
+    history.record(session, fact)

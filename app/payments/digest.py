@@ -1,0 +1,125 @@
+"""The digest: what an approval is an approval of.
+
+SHA-256 over a fixed first line and canonical JSON (RFC 8785) of everything that will stand in the file and of what was
+left out and why. Approvals, acknowledgements, limits, clocks, message ids and the names before cleaning are not in it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from hashlib import sha256
+from uuid import UUID
+
+import rfc8785
+
+PREFIX = b"loonstroom-batch-v1\n"
+SERVICE_LEVEL = "SEPA"
+CHARGE_BEARER = "SLEV"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DigestLine:
+    """One line as it will be written. `instruction` counts from 1 in file order."""
+
+    obligation_id: UUID
+    attempt: int
+    end_to_end_id: str
+    instruction: int
+    name: str
+    iban: str
+    bic: str | None
+    amount_cents: int
+    remittance_kind: str
+    remittance_text: str
+    reference_type: str | None
+    reference_issuer: str | None
+    category_purpose: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """A line that will not be paid with this batch, and why."""
+
+    obligation_id: UUID
+    status: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DigestContent:
+    """Everything an approver approves."""
+
+    environment: str
+    mode: str
+    employer_id: UUID
+    administration_id: UUID
+    run_id: UUID
+    batch_id: UUID
+    revision: int
+    debtor_iban: str
+    debtor_name: str
+    debtor_bic: str | None
+    requested_execution_date: date
+    schema: str
+    batch_booking: bool
+    files: int
+    lines: Sequence[DigestLine]
+    left_out: Sequence[LeftOut]
+    acknowledgement_keys: Sequence[str]
+
+
+def canonical_bytes(content: DigestContent) -> bytes:
+    """Return the bytes the digest is made of, as `GET .../canonical` shows them."""
+    return PREFIX + rfc8785.dumps(_document(content))  # type: ignore[arg-type]
+
+
+def digest(content: DigestContent) -> str:
+    """Return the digest in hex."""
+    return sha256(canonical_bytes(content)).hexdigest()
+
+
+def _document(content: DigestContent) -> dict[str, object]:
+    return {
+        "environment": content.environment,
+        "mode": content.mode,
+        "employer_id": str(content.employer_id),
+        "administration_id": str(content.administration_id),
+        "run_id": str(content.run_id),
+        "batch_id": str(content.batch_id),
+        "revision": content.revision,
+        "debtor": {"iban": content.debtor_iban, "name": content.debtor_name, "bic": content.debtor_bic},
+        "requested_execution_date": content.requested_execution_date.isoformat(),
+        "schema": content.schema,
+        "batch_booking": content.batch_booking,
+        "service_level": SERVICE_LEVEL,
+        "charge_bearer": CHARGE_BEARER,
+        "files": content.files,
+        "number_of_transactions": len(content.lines),
+        "control_sum_cents": sum(line.amount_cents for line in content.lines),
+        "lines": [_line(line) for line in content.lines],
+        "left_out": [
+            {"obligation_id": str(line.obligation_id), "status": line.status, "reason": line.reason}
+            for line in content.left_out
+        ],
+        "acknowledgements_needed": sorted(content.acknowledgement_keys),
+    }
+
+
+def _line(line: DigestLine) -> dict[str, object]:
+    return {
+        "obligation_id": str(line.obligation_id),
+        "attempt": line.attempt,
+        "end_to_end_id": line.end_to_end_id,
+        "instruction": line.instruction,
+        "name": line.name,
+        "iban": line.iban,
+        "bic": line.bic,
+        "amount_cents": line.amount_cents,
+        "remittance": {
+            "kind": line.remittance_kind,
+            "text": line.remittance_text,
+            "type": line.reference_type,
+            "issuer": line.reference_issuer,
+        },
+        "category_purpose": line.category_purpose,
+    }

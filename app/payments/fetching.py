@@ -1,0 +1,368 @@
+"""Asking payroll sources: which runs there are, and what to pay for one of them.
+
+No transaction is open while the network is used. What a source answers is committed raw, sealed and hashed, before
+anybody parses it. Every function may run twice.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from hashlib import sha256
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlmodel import Session, col, select
+
+from app.core.clock import amsterdam_date
+from app.core.crypto import Place
+from app.core.database import transaction
+from app.core.history import HistoryActor
+from app.jobs.deferring import defer
+from app.payments import reading as documents
+from app.payments import receiving
+from app.payments.connections import open_source
+from app.payments.context import Context
+from app.payments.errors import FaultKind, SourceFault, UnreadableDocument
+from app.payments.locks import lock_administration
+from app.payments.models import (
+    Administration,
+    AdministrationLink,
+    Connection,
+    ConnectionState,
+    DebtorAccount,
+    PayrollRun,
+    RunIdentity,
+    RunState,
+    SourceReading,
+)
+from app.payments.ports import PayrollSource, SourceRun
+from app.payments.receiving import Reading, ReadingOutcome, tell_run
+
+FETCH_RUN = "fetch_run"
+# The document of a run may come later than the run itself; a fault that time ends is retried the same way.
+RETRY_SECONDS = (30, 120, 600, 3600)
+_NOT_FETCHED = (RunState.IGNORED, RunState.WITHDRAWN)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Question:
+    """What to ask the source about one run, with everything needed to ask it."""
+
+    run: PayrollRun
+    external_id: str
+    administration: str
+    payment_date: date
+    source: PayrollSource
+
+
+def defer_fetch(session: Session, run_id: UUID, *, not_before: datetime | None = None) -> None:
+    """Have a run fetched by a worker; once, however often this is called before it starts."""
+    defer(session, FETCH_RUN, {"run_id": str(run_id)}, queueing_lock=f"fetch:{run_id}", not_before=not_before)
+
+
+def fetch_run(ctx: Context, run_id: UUID) -> ReadingOutcome | None:
+    """Fetch the payments of a run and take them in. What fails is written on the run, in words, and retried if time helps."""
+    question = _question(ctx, run_id)
+    if question is None:
+        return None
+    try:
+        reading_id = _ask(ctx, question)
+        return None if reading_id is None else _read(ctx, run_id, reading_id)
+    except SourceFault as fault:
+        _note_fault(ctx, run_id, fault)
+    except UnreadableDocument as fault:
+        _note_unreadable(ctx, run_id, fault)
+    return None
+
+
+def read_again(ctx: Context, run_id: UUID, *, timeout_seconds: float) -> ReadingOutcome | None:
+    """Read a fetched run again now, for an approval; faults are the caller's to handle. None when there is no document."""
+    question = _question(ctx, run_id, timeout_seconds=timeout_seconds)
+    if question is None:
+        return None
+    reading_id = _ask(ctx, question, retry_when_empty=False)
+    return None if reading_id is None else _read(ctx, run_id, reading_id)
+
+
+def _question(ctx: Context, run_id: UUID, *, timeout_seconds: float | None = None) -> _Question | None:
+    with transaction(ctx.engine) as session:
+        run = session.exec(select(PayrollRun).where(PayrollRun.id == run_id).with_for_update()).one_or_none()
+        if run is None or run.state in _NOT_FETCHED:
+            return None
+        administration = session.get_one(Administration, run.administration_id)
+        connection = session.get_one(Connection, administration.connection_id)
+        link = session.get(AdministrationLink, administration.id)
+        identity = session.exec(
+            select(RunIdentity.external_id).where(
+                RunIdentity.run_id == run.id, RunIdentity.source_kind == connection.kind
+            )
+        ).first()
+        if link is None or identity is None or not usable(connection):
+            return None
+        if run.state != RunState.FETCHED:
+            run.state = RunState.FETCHING
+        if run.payment_date_asked is None:
+            # Sent the same each time, so that two readings of one run can be compared.
+            account = session.get_one(DebtorAccount, link.debtor_account_id)
+            run.payment_date_asked = receiving.default_execution_date(ctx, run, link, account)
+        session.add(run)
+        return _Question(
+            run=run,
+            external_id=identity,
+            administration=administration.external_id,
+            payment_date=run.payment_date_asked,
+            source=open_source(ctx, connection, timeout_seconds=timeout_seconds),
+        )
+
+
+def usable(connection: Connection) -> bool:
+    """Say whether a connection may be asked: only after it passed its check, and while it exists."""
+    return connection.deleted_at is None and connection.state == ConnectionState.PASSED and connection.kind != "upload"
+
+
+def _ask(ctx: Context, question: _Question, *, retry_when_empty: bool = True) -> UUID | None:
+    """Fetch the document and commit it raw; None when there is none yet."""
+    run = _as_source_run(question)
+    answer = question.source.fetch_payments(question.administration, run, payment_date=question.payment_date)
+    if not answer.content.strip():
+        if retry_when_empty:
+            _note_no_document(ctx, question.run.id)
+        return None
+    extras = _extras(question, run)
+    return store_raw(ctx, question.run.id, answer.content, payment_date=question.payment_date, extras=extras)
+
+
+def _as_source_run(question: _Question) -> SourceRun:
+    run = question.run
+    return SourceRun(
+        external_id=question.external_id,
+        number=run.number,
+        year=run.year,
+        period_start=run.period_start,
+        period_end=run.period_end,
+        description=run.description,
+        made_at=run.made_at,
+        is_locked=bool(run.is_locked),
+        frequency=run.frequency,
+    )
+
+
+def _extras(question: _Question, run: SourceRun) -> dict[str, Any]:
+    """Ask who is in the run and which account the source pays from. Not knowing is shown, and stops nothing."""
+    extras: dict[str, Any] = {}
+    try:
+        people = question.source.run_employees(question.administration, run)
+        extras["people_in_run"] = None if people is None else len(people)
+    except SourceFault as fault:
+        extras["people_fault"] = fault.code
+    try:
+        account = question.source.debtor_account(question.administration)
+        extras["company_iban"] = None if account is None else account.iban
+    except SourceFault as fault:
+        extras["company_fault"] = fault.code
+    return extras
+
+
+def store_raw(ctx: Context, run_id: UUID, content: bytes, *, payment_date: date | None, extras: dict[str, Any]) -> UUID:
+    """Commit what a source answered, sealed and hashed, before it is parsed; return the reading's id."""
+    with transaction(ctx.engine) as session:
+        run = session.get_one(PayrollRun, run_id)
+        identifier = ctx.new_id()
+        session.add(
+            SourceReading(
+                id=identifier,
+                run_id=run_id,
+                fetched_at=ctx.now(),
+                payment_date_asked=payment_date,
+                raw_sealed=ctx.keyring.seal(content, reading_place(run.employer_id, identifier)),
+                raw_sha256=sha256(content).hexdigest(),
+                size_bytes=len(content),
+                extras=extras,
+            )
+        )
+        return identifier
+
+
+def reading_place(employer_id: UUID, reading_id: UUID) -> Place:
+    """Return where a raw reading lives, as its seal binds it."""
+    return Place(tenant=employer_id, column="source_reading.raw", row=reading_id)
+
+
+def _read(ctx: Context, run_id: UUID, reading_id: UUID) -> ReadingOutcome:
+    with transaction(ctx.engine) as session:
+        reading = open_reading(ctx, session, run_id, reading_id)
+        return receiving.take_in(ctx, session, run_id, reading)
+
+
+def open_reading(ctx: Context, session: Session, run_id: UUID, reading_id: UUID) -> Reading:
+    """Return a stored reading, parsed; `UnreadableDocument` when it is no payroll SEPA file."""
+    row = session.get_one(SourceReading, reading_id)
+    run = session.get_one(PayrollRun, run_id)
+    document = documents.read_document(ctx.keyring.open(row.raw_sealed, reading_place(run.employer_id, reading_id)))
+    extras = dict(row.extras or {})
+    people = extras.get("people_in_run")
+    if people is not None:
+        payees = {(transfer.creditor_name, transfer.creditor_iban) for transfer in document.transfers}
+        extras["people_missing"] = max(0, people - len(payees))
+    return Reading(row=row, document=document, extras=extras)
+
+
+def _note_no_document(ctx: Context, run_id: UUID) -> None:
+    fault = SourceFault(
+        kind=FaultKind.WAIT,
+        code="document_not_there_yet",
+        operation="",
+        explanation="The run is there, its payment document is not yet; it is asked for again.",
+    )
+    _note_fault(ctx, run_id, fault, final_state=RunState.EMPTY)
+
+
+def _note_fault(ctx: Context, run_id: UUID, fault: SourceFault, *, final_state: RunState = RunState.FAILED) -> None:
+    """Write what went wrong on the run and in the history; try again by itself when time may help."""
+    with transaction(ctx.engine) as session:
+        run = session.exec(select(PayrollRun).where(PayrollRun.id == run_id).with_for_update()).one()
+        run.attempts += 1
+        waits = fault.kind is FaultKind.WAIT and run.attempts <= len(RETRY_SECONDS)
+        again_at = ctx.now() + timedelta(seconds=RETRY_SECONDS[run.attempts - 1]) if waits else None
+        is_news = run.reason_code != fault.code
+        if run.state != RunState.FETCHED:
+            run.state = RunState.FETCHING if waits else final_state
+            run.reason_code, run.operation = fault.code, fault.operation or None
+            run.reason = fault.explanation
+        run.next_attempt_at = again_at
+        session.add(run)
+        if again_at is not None:
+            defer_fetch(session, run_id, not_before=again_at)
+        if is_news or not waits:
+            details = {
+                "code": fault.code,
+                "operation": fault.operation,
+                "explanation": fault.explanation,
+                "tried_again_at": again_at.isoformat() if again_at else None,
+            }
+            tell_run(ctx, session, run, "run.not_fetched", details)
+
+
+def _note_unreadable(ctx: Context, run_id: UUID, fault: UnreadableDocument) -> None:
+    # Half an answer may be whole next time; a document that stays unreadable needs a person.
+    _note_fault(
+        ctx,
+        run_id,
+        SourceFault(kind=FaultKind.WAIT, code=fault.code, operation="", explanation=fault.explanation),
+    )
+
+
+def note_runs(ctx: Context, administration_id: UUID, runs: Iterable[SourceRun], *, discovered_by: str) -> int:
+    """Write down the runs a source lists; have the new ones fetched. Return how many were new."""
+    new = 0
+    with transaction(ctx.engine) as session:
+        administration = lock_administration(session, administration_id)
+        link = session.get(AdministrationLink, administration_id)
+        if link is None:
+            return 0
+        connection = session.get_one(Connection, administration.connection_id)
+        for run in runs:
+            new += _note_run(ctx, session, connection, link, run, discovered_by=discovered_by)
+    return new
+
+
+def _note_run(
+    ctx: Context,
+    session: Session,
+    connection: Connection,
+    link: AdministrationLink,
+    seen: SourceRun,
+    *,
+    discovered_by: str,
+) -> bool:
+    identity = session.get(RunIdentity, (link.administration_id, connection.kind, seen.external_id))
+    if identity is not None:
+        _update_run(ctx, session, session.get_one(PayrollRun, identity.run_id), seen)
+        return False
+    run = new_run(ctx, link, seen, source_kind=connection.kind, discovered_by=discovered_by)
+    if is_before_go_live(seen, link):
+        run.state, run.reason_code = RunState.IGNORED, "before_go_live"
+        run.reason = f"The run was made before the go-live date {link.go_live_on.isoformat()} and is not payable."
+    session.add(run)
+    session.flush()
+    session.add(
+        RunIdentity(
+            administration_id=link.administration_id,
+            source_kind=connection.kind,
+            external_id=seen.external_id,
+            run_id=run.id,
+        )
+    )
+    session.flush()
+    tell_run(ctx, session, run, "run.seen", {"state": run.state, "discovered_by": discovered_by})
+    if run.state == RunState.SEEN:
+        defer_fetch(session, run.id)
+    return True
+
+
+def is_before_go_live(seen: SourceRun, link: AdministrationLink) -> bool:
+    """Say whether a run was made before the administration went live; a run without a moment counts as new."""
+    return seen.made_at is not None and amsterdam_date(seen.made_at) < link.go_live_on
+
+
+def new_run(
+    ctx: Context, link: AdministrationLink, seen: SourceRun, *, source_kind: str, discovered_by: str
+) -> PayrollRun:
+    """Return the row of a run that nobody saw before."""
+    return PayrollRun(
+        id=ctx.new_id(),
+        administration_id=link.administration_id,
+        employer_id=link.employer_id,
+        source_kind=source_kind,
+        year=seen.year,
+        period_start=seen.period_start,
+        period_end=seen.period_end,
+        number=seen.number,
+        frequency=seen.frequency,
+        description=seen.description,
+        made_at=seen.made_at,
+        is_locked=seen.is_locked,
+        state=RunState.SEEN,
+        discovered_by=discovered_by,
+        first_seen_at=ctx.now(),
+    )
+
+
+def _update_run(ctx: Context, session: Session, run: PayrollRun, seen: SourceRun) -> None:
+    """Follow what a source may change on a run; have a run fetched again that waits with nothing under way."""
+    run.description, run.is_locked, run.absent_since = seen.description, seen.is_locked, None
+    session.add(run)
+    overdue = run.next_attempt_at is None or run.next_attempt_at <= ctx.now()
+    if run.state in (RunState.SEEN, RunState.FETCHING) and overdue:
+        defer_fetch(session, run.id)
+
+
+def fetch_again(ctx: Context, session: Session, administration_id: UUID, *, actor: HistoryActor) -> Sequence[UUID]:
+    """Have every run that failed, was empty or doubtful, or still waits for approval, read again now."""
+    runs = session.exec(
+        select(PayrollRun).where(
+            PayrollRun.administration_id == administration_id,
+            col(PayrollRun.state).in_(
+                (RunState.SEEN, RunState.FETCHING, RunState.FAILED, RunState.EMPTY, RunState.DOUBTFUL)
+            ),
+        )
+    ).all()
+    for run in runs:
+        run.attempts, run.next_attempt_at = 0, None
+        if run.state in (RunState.FAILED, RunState.EMPTY, RunState.DOUBTFUL):
+            run.state = RunState.SEEN
+        session.add(run)
+        session.flush()
+        _forget_waiting(session, run.id)
+        defer_fetch(session, run.id)
+        tell_run(ctx, session, run, "run.fetch_asked", {}, actor)
+    return [run.id for run in runs]
+
+
+def _forget_waiting(session: Session, run_id: UUID) -> None:
+    """Bring a waiting retry forward: the new job takes its place."""
+    session.execute(
+        sa.text("UPDATE procrastinate_jobs SET scheduled_at = NULL WHERE queueing_lock = :lock AND status = 'todo'"),
+        {"lock": f"fetch:{run_id}"},
+    )

@@ -1,0 +1,293 @@
+"""The catalogue of findings: what each code means, how much it matters and what to do, in English and Dutch.
+
+`{name}` in a text is filled from the finding's figures. Figures hold no salaries and no full IBANs, because findings are
+shown to people who may not see those.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from app.payments.models import Severity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindingText:
+    """What a code says. `needs_acknowledgement`: a person must confirm it by name before the batch can be approved."""
+
+    severity: Severity
+    english: str
+    dutch: str
+    remedy_english: str
+    remedy_dutch: str
+    needs_acknowledgement: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A finding as a rule makes it: on a line (`position`) or on the batch (None)."""
+
+    code: str
+    position: int | None = None
+    field: str | None = None
+    figures: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+_CORRECT_NL = "Pas het aan in het salarispakket en haal de run opnieuw op."
+_CORRECT_EN = "Correct it in the payroll package and read the run again."
+
+
+def _error(english: str, dutch: str, remedy_english: str = _CORRECT_EN, remedy_dutch: str = _CORRECT_NL) -> FindingText:
+    return FindingText(
+        severity=Severity.ERROR,
+        english=english,
+        dutch=dutch,
+        remedy_english=remedy_english,
+        remedy_dutch=remedy_dutch,
+    )
+
+
+def _remark(
+    severity: Severity, english: str, dutch: str, remedy_english: str, remedy_dutch: str, *, ask: bool = False
+) -> FindingText:
+    return FindingText(
+        severity=severity,
+        english=english,
+        dutch=dutch,
+        remedy_english=remedy_english,
+        remedy_dutch=remedy_dutch,
+        needs_acknowledgement=ask,
+    )
+
+
+_LOOK_EN, _LOOK_NL = "Nothing needs to be done; look whether it is right.", "Er hoeft niets; kijk of het klopt."
+
+CATALOGUE: Mapping[str, FindingText] = {
+    "iban_missing": _error("The line has no IBAN.", "De regel heeft geen IBAN."),
+    "iban_invalid": _error("The IBAN is not valid: {why_en}", "Het IBAN klopt niet: {why_nl}"),
+    "iban_not_sepa": _error(
+        "The IBAN is of a country outside SEPA: {why_en}",
+        "Het IBAN is van een land buiten SEPA: {why_nl}",
+        "Pay this person outside Loonstroom and mark the line as paid elsewhere.",
+        "Betaal deze persoon buiten Loonstroom om en markeer de regel als elders betaald.",
+    ),
+    "currency_not_eur": _error(
+        "The amount is in {currency}, not in euros.", "Het bedrag is in {currency}, niet in euro."
+    ),
+    "amount_not_positive": _error(
+        "The amount is zero or negative; that cannot be paid.",
+        "Het bedrag is nul of negatief; dat kan niet worden betaald.",
+        "Settle it in the next run in the payroll package.",
+        "Verreken het in de volgende run in het salarispakket.",
+    ),
+    "amount_too_large": _error(
+        "The amount is over 999,999,999.99 euros, the maximum of a SEPA transfer.",
+        "Het bedrag is hoger dan 999.999.999,99 euro, het maximum van een SEPA-betaling.",
+    ),
+    "name_empty": _error(
+        "Nothing is left of the name in the characters that SEPA knows.",
+        "Van de naam blijft niets over in de tekens die SEPA kent.",
+        "Write the name in Latin letters in the payroll package and read the run again.",
+        "Schrijf de naam in Latijnse letters in het salarispakket en haal de run opnieuw op.",
+    ),
+    "name_lost_letters": _error(
+        "{lost} letters of the name have no SEPA character; the bank could not recognise who is meant.",
+        "{lost} letters van de naam hebben geen SEPA-teken; de bank kan niet zien wie er bedoeld is.",
+        "Write the name in Latin letters in the payroll package and read the run again.",
+        "Schrijf de naam in Latijnse letters in het salarispakket en haal de run opnieuw op.",
+    ),
+    "creditor_is_debtor_account": _error(
+        "The account to pay is the account that pays.", "De rekening van de ontvanger is de betaalrekening zelf."
+    ),
+    "other_debtor_account": _error(
+        "The document pays this line from another account ({account}) than its other lines.",
+        "Het document betaalt deze regel van een andere rekening ({account}) dan de andere regels.",
+        "Pay from one account a run: correct it in the payroll package and read the run again.",
+        "Betaal een run van een rekening: pas het aan in het salarispakket en haal de run opnieuw op.",
+    ),
+    "reference_invalid": _error(
+        "The payment reference is not valid; the receiver could not match the payment.",
+        "Het betalingskenmerk klopt niet; de ontvanger kan de betaling niet plaatsen.",
+    ),
+    "third_party_text_too_long": _error(
+        "The text of a payment to a third party is longer than 140 characters and may not be cut.",
+        "De omschrijving van een betaling aan een derde is langer dan 140 tekens en mag niet worden ingekort.",
+    ),
+    "name_changed": _remark(
+        Severity.NOTICE,
+        "The name is written with the characters that SEPA knows.",
+        "De naam wordt geschreven met de tekens die SEPA kent.",
+        _LOOK_EN,
+        _LOOK_NL,
+    ),
+    "name_shortened": _remark(
+        Severity.WARNING,
+        "The name is longer than 70 characters and is cut.",
+        "De naam is langer dan 70 tekens en wordt ingekort.",
+        "The bank checks the written name: write a shorter one in the payroll package if it is not clear.",
+        "De bank controleert de geschreven naam: schrijf in het salarispakket een kortere als die niet duidelijk is.",
+    ),
+    "text_changed": _remark(
+        Severity.NOTICE,
+        "The description is written with the characters that SEPA knows.",
+        "De omschrijving wordt geschreven met de tekens die SEPA kent.",
+        _LOOK_EN,
+        _LOOK_NL,
+    ),
+    "text_shortened": _remark(
+        Severity.NOTICE,
+        "The description is longer than {maximum} characters and is cut.",
+        "De omschrijving is langer dan {maximum} tekens en wordt ingekort.",
+        _LOOK_EN,
+        _LOOK_NL,
+    ),
+    "third_party_text_changed": _remark(
+        Severity.WARNING,
+        "The description of a payment to a third party holds characters that SEPA does not know; look at both versions.",
+        "De omschrijving van een betaling aan een derde bevat tekens die SEPA niet kent; bekijk beide versies.",
+        "Confirm that the receiver can still match the payment, or correct it in the payroll package.",
+        "Bevestig dat de ontvanger de betaling nog kan plaatsen, of pas het aan in het salarispakket.",
+        ask=True,
+    ),
+    "bic_dropped": _remark(
+        Severity.NOTICE,
+        "The BIC is not well formed and is left out; the IBAN is enough.",
+        "De BIC klopt niet en wordt weggelaten; het IBAN is genoeg.",
+        _LOOK_EN,
+        _LOOK_NL,
+    ),
+    "bank_unknown": _remark(
+        Severity.NOTICE,
+        "The IBAN is well formed, but its bank code is not known.",
+        "Het IBAN is goed gevormd, maar de bankcode is niet bekend.",
+        "Ask the employee whether the account number is right.",
+        "Vraag de medewerker of het rekeningnummer klopt.",
+    ),
+    "iban_shared": _remark(
+        Severity.NOTICE,
+        "{count} lines with different names are paid to this account.",
+        "{count} regels met verschillende namen gaan naar deze rekening.",
+        _LOOK_EN,
+        _LOOK_NL,
+    ),
+    "third_party_proposed": _remark(
+        Severity.NOTICE,
+        "This looks like a payment to a third party, so it is written apart from the salaries.",
+        "Dit lijkt een betaling aan een derde; die staat daarom los van de salarissen.",
+        "Change the kind of the line if it is a salary.",
+        "Wijzig de soort van de regel als het een salaris is.",
+    ),
+    "other_execution_date": _remark(
+        Severity.NOTICE,
+        "The document gives this line another date ({date}); the batch has one date.",
+        "Het document geeft deze regel een andere datum ({date}); de batch heeft een datum.",
+        _LOOK_EN,
+        _LOOK_NL,
+    ),
+    "possibly_already_paid": _remark(
+        Severity.WARNING,
+        "The same amount to the same account over the same period is being paid or was paid already.",
+        "Hetzelfde bedrag naar dezelfde rekening over dezelfde periode wordt of is al betaald.",
+        "The line waits. Put it back with a reason only when it must be paid twice.",
+        "De regel wacht. Zet hem alleen met een reden terug als hij echt twee keer betaald moet worden.",
+    ),
+    "run_changed_after_approval": _remark(
+        Severity.WARNING,
+        "This line came into the run after a part of the run was approved.",
+        "Deze regel kwam in de run nadat een deel van de run was goedgekeurd.",
+        "The line waits. It is additional only when the approved line it resembles is right too.",
+        "De regel wacht. Hij is alleen extra als de goedgekeurde regel waar hij op lijkt ook klopt.",
+    ),
+    "gone_at_source": _remark(
+        Severity.WARNING,
+        "This line is no longer in the run at the source and is not paid.",
+        "Deze regel staat niet meer in de run bij de bron en wordt niet betaald.",
+        _LOOK_EN,
+        _LOOK_NL,
+    ),
+    "partly_paid_period": _remark(
+        Severity.WARNING,
+        "{count} of {of} people were paid over this period already: this is on top of that.",
+        "{count} van {of} zijn al betaald over deze periode: dit is extra.",
+        "Confirm that this run comes on top of the earlier one.",
+        "Bevestig dat deze run bovenop de eerdere komt.",
+        ask=True,
+    ),
+    "source_account_differs": _remark(
+        Severity.WARNING,
+        "The source pays from {account}, the administration is linked to another account.",
+        "De bron betaalt van {account}, de administratie is aan een andere rekening gekoppeld.",
+        "Check which account is right before approving.",
+        "Controleer voor het goedkeuren welke rekening klopt.",
+        ask=True,
+    ),
+    "run_not_locked": _remark(
+        Severity.NOTICE,
+        "The run is not locked at the source and may still change there.",
+        "De run is bij de bron niet afgesloten en kan daar nog veranderen.",
+        _LOOK_EN,
+        _LOOK_NL,
+    ),
+    "looks_like_a_test": _remark(
+        Severity.WARNING,
+        "The description of the run looks like a test or pro forma run.",
+        "De omschrijving van de run lijkt op een proefrun.",
+        "Confirm by name that this run must be paid.",
+        "Bevestig op naam dat deze run betaald moet worden.",
+        ask=True,
+    ),
+    "people_missing": _remark(
+        Severity.WARNING,
+        "{of} people are in the run, {missing} of them not in the payment file.",
+        "{of} in de run, {missing} daarvan niet in het betaalbestand.",
+        "People without an account or with nothing to receive are left out at the source: check who.",
+        "Wie geen rekening heeft of niets ontvangt, laat de bron weg: controleer wie.",
+    ),
+    "people_not_checked": _remark(
+        Severity.NOTICE,
+        "Whether somebody is missing was not checked: the source does not say who is in the run.",
+        "Niet gecontroleerd of er iemand ontbreekt: de bron zegt niet wie er in de run zit.",
+        "Give the right CompanyService.Run_GetEmployeesByRunCompany to have this checked.",
+        "Zet CompanyService.Run_GetEmployeesByRunCompany aan om dit te laten controleren.",
+    ),
+    "one_line": _remark(
+        Severity.WARNING,
+        "Only one line will be paid: the bank checks the name also when you opted out, and the amount shows on the statement.",
+        "Er wordt maar een regel betaald: de bank controleert dan altijd de naam, en het bedrag staat op het afschrift.",
+        _LOOK_EN,
+        _LOOK_NL,
+    ),
+    "one_line_instruction": _remark(
+        Severity.NOTICE,
+        "One of the two parts of the file has a single line, so its amount shows on the statement.",
+        "Een van de twee delen van het bestand heeft een enkele regel; dat bedrag staat op het afschrift.",
+        _LOOK_EN,
+        _LOOK_NL,
+    ),
+    "uploaded": _remark(
+        Severity.NOTICE,
+        "The lines come from an uploaded file, not directly from the payroll package.",
+        "De regels komen uit een opgestuurd bestand, niet rechtstreeks uit het salarispakket.",
+        "Compare count and total with the payroll package before approving.",
+        "Vergelijk aantal en totaal voor het goedkeuren met het salarispakket.",
+    ),
+    "date_far_ahead": _remark(
+        Severity.WARNING,
+        "The execution date is more than 35 days ahead.",
+        "De uitvoerdatum is meer dan 35 dagen vooruit.",
+        _LOOK_EN,
+        _LOOK_NL,
+    ),
+}
+
+
+def text_of(code: str, figures: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    """Return English, Dutch, and what to do in both, with the figures filled in."""
+    entry = CATALOGUE[code]
+    return (
+        entry.english.format_map(figures),
+        entry.dutch.format_map(figures),
+        entry.remedy_english,
+        entry.remedy_dutch,
+    )

@@ -1,0 +1,84 @@
+"""Holds: rows that bar approving and handing out, each with its reason. Blocked is no status of a batch."""
+
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlmodel import Session, col, select
+
+from app.core.errors import Conflict
+from app.core.history import SYSTEM, HistoryActor
+from app.payments.context import Context
+from app.payments.models import Administration, Hold, HoldScope, PaymentBatch
+from app.payments.transitions import tell
+
+
+class Held(Conflict):
+    """A hold bars this for now."""
+
+    code = "held"
+    title = "On hold"
+
+
+def active(session: Session, *, scope: HoldScope, target_id: UUID | None, code: str) -> bool:
+    """Say whether such a hold is in force."""
+    statement = select(Hold.id).where(
+        Hold.scope == scope, Hold.target_id == target_id, Hold.code == code, col(Hold.lifted_at).is_(None)
+    )
+    return session.exec(statement).first() is not None
+
+
+def of_batch(session: Session, batch: PaymentBatch) -> list[Hold]:
+    """Return every hold that bars this batch: its own, its account's, its connection's, the system's."""
+    connection = select(Administration.connection_id).where(Administration.id == batch.administration_id)
+    return list(
+        session.exec(
+            select(Hold)
+            .where(
+                col(Hold.lifted_at).is_(None),
+                sa.or_(
+                    col(Hold.scope) == HoldScope.SYSTEM,
+                    sa.and_(col(Hold.scope) == HoldScope.BATCH, col(Hold.target_id) == batch.id),
+                    sa.and_(col(Hold.scope) == HoldScope.ACCOUNT, col(Hold.target_id) == batch.debtor_account_id),
+                    sa.and_(
+                        col(Hold.scope) == HoldScope.CONNECTION, col(Hold.target_id) == connection.scalar_subquery()
+                    ),
+                ),
+            )
+            .order_by(col(Hold.placed_at))
+        )
+    )
+
+
+def refuse_when_held(session: Session, batch: PaymentBatch) -> None:
+    """Raise `Held` with every reason when something bars this batch."""
+    found = of_batch(session, batch)
+    if found:
+        reasons = [{"code": hold.code, "reason": hold.reason} for hold in found]
+        raise Held(" ".join(hold.reason for hold in found), extra={"holds": reasons})
+
+
+def place(
+    ctx: Context, session: Session, batch: PaymentBatch, *, code: str, reason: str, actor: HistoryActor = SYSTEM
+) -> Hold:
+    """Put a hold on a batch."""
+    hold = Hold(
+        id=ctx.new_id(),
+        scope=HoldScope.BATCH,
+        target_id=batch.id,
+        code=code,
+        reason=reason,
+        placed_at=ctx.now(),
+        placed_by=actor.id,
+    )
+    session.add(hold)
+    tell(session, batch, event="batch.held", actor=actor, now=ctx.now(), details={"code": code, "reason": reason})
+    return hold
+
+
+def lift(ctx: Context, session: Session, batch: PaymentBatch, *, code: str, actor: HistoryActor) -> None:
+    """Lift the holds with this code from a batch."""
+    for hold in of_batch(session, batch):
+        if hold.code == code and hold.scope == HoldScope.BATCH:
+            hold.lifted_at, hold.lifted_by = ctx.now(), actor.id
+            session.add(hold)
+            tell(session, batch, event="batch.hold_lifted", actor=actor, now=ctx.now(), details={"code": code})

@@ -1,0 +1,567 @@
+"""Rows of the domain.
+
+A table class checks nothing: rows are made in use cases from checked values, and CHECK, UNIQUE and NOT NULL say the
+rules once more in the database.
+"""
+
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlmodel import Field, SQLModel
+
+from app.core.columns import big, document, moment, one_of
+
+
+class AccountState(StrEnum):
+    """Whether files may be made on a debtor account."""
+
+    UNCONFIRMED = "unconfirmed"
+    CONFIRMED = "confirmed"
+    SUSPENDED = "suspended"
+
+
+class ConnectionState(StrEnum):
+    """Whether a connection may be used: only after it passed its check."""
+
+    UNCHECKED = "unchecked"
+    PASSED = "passed"
+    FAILED = "failed"
+
+
+class LinkMode(StrEnum):
+    """Whether approved batches of an administration are real."""
+
+    DRY_RUN = "dry_run"
+    LIVE = "live"
+
+
+class RunState(StrEnum):
+    """Where a payroll run stands with us."""
+
+    SEEN = "seen"
+    FETCHING = "fetching"
+    FETCHED = "fetched"
+    EMPTY = "empty"
+    DOUBTFUL = "doubtful"
+    FAILED = "failed"
+    WITHDRAWN = "withdrawn"
+    IGNORED = "ignored"
+
+
+class BatchStatus(StrEnum):
+    """The one authoritative value of where a batch is; reasons and sub-states are kept apart."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    DELIVERED = "delivered"
+    DELIVERY_UNKNOWN = "delivery_unknown"
+    ACCEPTED = "accepted"
+    EXECUTED = "executed"
+    REFUSED = "refused"
+    REJECTED = "rejected"
+    CANCELLED = "cancelled"
+    SUPERSEDED = "superseded"
+    EXPIRED = "expired"
+
+
+class TransferStatus(StrEnum):
+    """Where one line of a batch is."""
+
+    PAYABLE = "payable"
+    INVALID = "invalid"
+    HELD = "held"
+    EXCLUDED = "excluded"
+    IN_FILE = "in_file"
+    EXECUTED = "executed"
+    REFUSED = "refused"
+    RETURNED = "returned"
+    PAID_ELSEWHERE = "paid_elsewhere"
+    WAIVED = "waived"
+
+
+class Decision(StrEnum):
+    """What a person wants with a line: the status follows from it and from the findings."""
+
+    PAY = "pay"
+    EXCLUDE = "exclude"
+    HOLD = "hold"
+
+
+class TransferKind(StrEnum):
+    """What a line is: it decides the instruction it stands in and its category purpose."""
+
+    SALARY = "salary"
+    THIRD_PARTY = "third_party"
+
+
+class Severity(StrEnum):
+    """How much a finding matters: fout, waarschuwing, suggestie, mutatie."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTICE = "notice"
+    CHANGE = "change"
+
+
+class ClaimState(StrEnum):
+    """Whether the right to pay an obligation is taken, used, or given back."""
+
+    LIVE = "live"
+    SPENT = "spent"
+    RELEASED = "released"
+
+
+class HoldScope(StrEnum):
+    """What a hold bars."""
+
+    SYSTEM = "system"
+    CONNECTION = "connection"
+    ACCOUNT = "account"
+    BATCH = "batch"
+
+
+class DebtorAccount(SQLModel, table=True):
+    """A bank account that an employer pays from."""
+
+    __tablename__ = "debtor_account"
+    __table_args__ = (
+        sa.UniqueConstraint("employer_id", "iban", name="uq_debtor_account_iban"),
+        one_of("state", AccountState, table="debtor_account"),
+    )
+
+    id: UUID = Field(primary_key=True)
+    employer_id: UUID = Field(foreign_key="organization.id")
+    iban: str
+    bic: str | None = None
+    holder_name: str
+    bank_profile: str
+    file_schema: str
+    batch_booking: bool = True
+    state: str = AccountState.UNCONFIRMED
+    created_at: datetime = moment()
+    confirmed_at: datetime | None = moment(default=None)
+    confirmed_by: UUID | None = Field(default=None, foreign_key="user_account.id")
+    authorised_person: str | None = None
+    evidence: str | None = None
+
+
+class PaymentLimit(SQLModel, table=True):
+    """The limits of a debtor account in cents, and a raise that waits for a second person or a day."""
+
+    __tablename__ = "payment_limit"
+
+    debtor_account_id: UUID = Field(primary_key=True, foreign_key="debtor_account.id")
+    per_transfer_cents: int | None = big(default=None)
+    per_batch_cents: int | None = big(default=None)
+    per_day_cents: int | None = big(default=None)
+    per_month_cents: int | None = big(default=None)
+    set_at: datetime = moment()
+    set_by: UUID = Field(foreign_key="user_account.id")
+    pending: dict[str, Any] | None = document(default=None)
+    pending_by: UUID | None = Field(default=None, foreign_key="user_account.id")
+    pending_since: datetime | None = moment(default=None)
+
+
+class Connection(SQLModel, table=True):
+    """Credentials to one payroll source, of an office or of one employer. The secret is sealed."""
+
+    __tablename__ = "connection"
+    __table_args__ = (one_of("state", ConnectionState, table="connection"),)
+
+    id: UUID = Field(primary_key=True)
+    organization_id: UUID = Field(foreign_key="organization.id", index=True)
+    kind: str
+    username: str = ""
+    domain: str = ""
+    secret_sealed: bytes | None = None
+    state: str = ConnectionState.UNCHECKED
+    created_at: datetime = moment()
+    checked_at: datetime | None = moment(default=None)
+    check_outcome: list[dict[str, Any]] | None = document(default=None)
+    next_poll_at: datetime | None = moment(default=None)
+    last_polled_at: datetime | None = moment(default=None)
+    last_webhook_at: datetime | None = moment(default=None)
+    fault: dict[str, Any] | None = document(default=None)
+    deleted_at: datetime | None = moment(default=None)
+
+
+class WebhookToken(SQLModel, table=True):
+    """The secret part of a webhook address; only its SHA-256 is stored. May be narrowed to one administration."""
+
+    __tablename__ = "webhook_token"
+
+    id: UUID = Field(primary_key=True)
+    connection_id: UUID = Field(foreign_key="connection.id", index=True)
+    administration_id: UUID | None = Field(default=None, foreign_key="administration.id")
+    token_hash: str = Field(unique=True)
+    created_at: datetime = moment()
+    expires_at: datetime | None = moment(default=None)
+
+
+class WebhookDelivery(SQLModel, table=True):
+    """One webhook as it came in, body sealed. `body_state` says whether the whole body is there."""
+
+    __tablename__ = "webhook_delivery"
+    __table_args__ = (
+        sa.Index(
+            "ix_webhook_delivery_unprocessed",
+            "connection_id",
+            "received_at",
+            postgresql_where=sa.text("processed_at IS NULL"),
+        ),
+        one_of("body_state", ("complete", "too_large", "too_slow"), table="webhook_delivery"),
+    )
+
+    id: UUID = Field(primary_key=True)
+    connection_id: UUID = Field(foreign_key="connection.id")
+    token_id: UUID = Field(foreign_key="webhook_token.id")
+    received_at: datetime = moment()
+    method: str
+    headers: dict[str, str] = document()
+    query: str
+    body_state: str
+    body_sealed: bytes
+    body_sha256: str
+    processed_at: datetime | None = moment(default=None)
+
+
+class Administration(SQLModel, table=True):
+    """An employer's payroll administration as a connection sees it."""
+
+    __tablename__ = "administration"
+    __table_args__ = (sa.UniqueConstraint("connection_id", "external_id", name="uq_administration_external"),)
+
+    id: UUID = Field(primary_key=True)
+    connection_id: UUID = Field(foreign_key="connection.id")
+    external_id: str
+    number: str
+    name: str
+    client_external_id: str | None = None
+    client_name: str | None = None
+    created_at: datetime = moment()
+    last_seen_at: datetime = moment()
+
+
+class AdministrationLink(SQLModel, table=True):
+    """Which employer an administration pays for, from which account, since when, and whether for real."""
+
+    __tablename__ = "administration_link"
+    __table_args__ = (one_of("mode", LinkMode, table="administration_link"),)
+
+    administration_id: UUID = Field(primary_key=True, foreign_key="administration.id")
+    employer_id: UUID = Field(foreign_key="organization.id", index=True)
+    debtor_account_id: UUID = Field(foreign_key="debtor_account.id")
+    go_live_on: date
+    mode: str
+    pay_day_rule: dict[str, Any] = document()
+    linked_at: datetime = moment()
+    linked_by: UUID = Field(foreign_key="user_account.id")
+
+
+class PayrollRun(SQLModel, table=True):
+    """One run of a period at the source. `reason` says in words why it was not fetched or is not payable."""
+
+    __tablename__ = "payroll_run"
+    __table_args__ = (
+        one_of("state", RunState, table="payroll_run"),
+        sa.Index("ix_payroll_run_administration", "administration_id", "first_seen_at"),
+    )
+
+    id: UUID = Field(primary_key=True)
+    administration_id: UUID = Field(foreign_key="administration.id")
+    employer_id: UUID = Field(foreign_key="organization.id", index=True)
+    source_kind: str
+    year: int
+    period_start: int
+    period_end: int
+    number: int
+    frequency: str | None = None
+    description: str
+    made_at: datetime | None = moment(default=None)
+    is_locked: bool | None = None
+    state: str
+    reason_code: str | None = None
+    reason: str | None = None
+    operation: str | None = None
+    discovered_by: str
+    first_seen_at: datetime = moment()
+    absent_since: datetime | None = moment(default=None)
+    attempts: int = 0
+    next_attempt_at: datetime | None = moment(default=None)
+    payment_date_asked: date | None = None
+    reading_id: UUID | None = None
+
+
+class RunIdentity(SQLModel, table=True):
+    """A name by which a source knows a run: a SOAP id, later a REST id, or the key of an upload."""
+
+    __tablename__ = "run_identity"
+
+    administration_id: UUID = Field(primary_key=True, foreign_key="administration.id")
+    source_kind: str = Field(primary_key=True)
+    external_id: str = Field(primary_key=True)
+    run_id: UUID = Field(foreign_key="payroll_run.id", index=True)
+
+
+class SourceReading(SQLModel, table=True):
+    """One raw answer of a source about one run, sealed and committed before anybody parsed it."""
+
+    __tablename__ = "source_reading"
+
+    id: UUID = Field(primary_key=True)
+    run_id: UUID = Field(foreign_key="payroll_run.id", index=True)
+    fetched_at: datetime = moment()
+    payment_date_asked: date | None = None
+    raw_sealed: bytes
+    raw_sha256: str
+    size_bytes: int = big()
+    outcome: str = "raw"
+    lines_hash: str | None = None
+    extras: dict[str, Any] | None = document(default=None)
+
+
+class Obligation(SQLModel, table=True):
+    """One immutable line of a run: somebody is to be paid this once. Unique by what it is, not by what it is called."""
+
+    __tablename__ = "obligation"
+    __table_args__ = (
+        sa.UniqueConstraint("administration_id", "run_id", "creditor", "amount_cents", "n", name="uq_obligation"),
+        sa.Index("ix_obligation_creditor", "employer_id", "creditor", "year", "period"),
+    )
+
+    id: UUID = Field(primary_key=True)
+    administration_id: UUID = Field(foreign_key="administration.id")
+    run_id: UUID = Field(foreign_key="payroll_run.id", index=True)
+    employer_id: UUID = Field(foreign_key="organization.id")
+    year: int
+    period: int
+    creditor: str
+    amount_cents: int = big()
+    n: int
+    first_reading_id: UUID = Field(foreign_key="source_reading.id")
+    created_at: datetime = moment()
+
+
+class RememberedKind(SQLModel, table=True):
+    """The kind that a person chose for an account in an administration; the next run proposes it."""
+
+    __tablename__ = "remembered_kind"
+    __table_args__ = (one_of("kind", TransferKind, table="remembered_kind"),)
+
+    administration_id: UUID = Field(primary_key=True, foreign_key="administration.id")
+    creditor: str = Field(primary_key=True)
+    kind: str
+    chosen_by: UUID = Field(foreign_key="user_account.id")
+    chosen_at: datetime = moment()
+
+
+class PaymentBatch(SQLModel, table=True):
+    """What the employer approves: obligations of one run, one debtor account, one execution date."""
+
+    __tablename__ = "payment_batch"
+    __table_args__ = (
+        one_of("status", BatchStatus, table="payment_batch"),
+        one_of("mode", LinkMode, table="payment_batch"),
+        sa.CheckConstraint("revision > 0", name="ck_payment_batch_revision"),
+        sa.Index(
+            "uq_payment_batch_one_pending",
+            "run_id",
+            unique=True,
+            postgresql_where=sa.text("status = 'pending'"),
+        ),
+        sa.Index("ix_payment_batch_employer", "employer_id", "created_at", "id"),
+    )
+
+    id: UUID = Field(primary_key=True)
+    employer_id: UUID = Field(foreign_key="organization.id")
+    administration_id: UUID = Field(foreign_key="administration.id", index=True)
+    run_id: UUID = Field(foreign_key="payroll_run.id", index=True)
+    reading_id: UUID = Field(foreign_key="source_reading.id")
+    debtor_account_id: UUID = Field(foreign_key="debtor_account.id", index=True)
+    mode: str
+    status: str
+    revision: int
+    digest: str
+    requested_execution_date: date
+    number_of_transactions: int
+    control_sum_cents: int = big()
+    edited_by: UUID | None = Field(default=None, foreign_key="user_account.id")
+    status_reason: str | None = None
+    source_equal_at: datetime = moment()
+    created_at: datetime = moment()
+    updated_at: datetime = moment()
+    approved_at: datetime | None = moment(default=None)
+    delivered_at: datetime | None = moment(default=None)
+
+
+class CreditTransfer(SQLModel, table=True):
+    """One obligation inside one batch. Names and texts are kept as the source gave them and as they will be written."""
+
+    __tablename__ = "credit_transfer"
+    __table_args__ = (
+        sa.UniqueConstraint("batch_id", "obligation_id", name="uq_credit_transfer_obligation"),
+        sa.UniqueConstraint("batch_id", "position", name="uq_credit_transfer_position"),
+        one_of("status", TransferStatus, table="credit_transfer"),
+        one_of("kind", TransferKind, table="credit_transfer"),
+        one_of("decision", Decision, table="credit_transfer"),
+        sa.CheckConstraint(
+            "status NOT IN ('payable', 'in_file') OR amount_cents > 0", name="ck_credit_transfer_amount"
+        ),
+    )
+
+    id: UUID = Field(primary_key=True)
+    batch_id: UUID = Field(foreign_key="payment_batch.id")
+    obligation_id: UUID = Field(foreign_key="obligation.id", index=True)
+    position: int
+    status: str
+    decision: str
+    decision_reason: str | None = None
+    hold_code: str | None = None
+    kind: str
+    attempt: int
+    end_to_end_id: str
+    creditor_name: str
+    creditor_name_original: str
+    creditor_iban: str
+    creditor_bic: str | None = None
+    amount_cents: int = big()
+    currency: str
+    remittance_kind: str
+    remittance_text: str
+    remittance_text_original: str
+    reference_type: str | None = None
+    reference_issuer: str | None = None
+    source_end_to_end_id: str | None = None
+    source_debtor_iban: str | None = None
+
+
+class Finding(SQLModel, table=True):
+    """A remark on a batch or one of its lines, computed when a revision is made."""
+
+    __tablename__ = "finding"
+    __table_args__ = (one_of("severity", Severity, table="finding"),)
+
+    id: UUID = Field(primary_key=True)
+    batch_id: UUID = Field(foreign_key="payment_batch.id", index=True)
+    transfer_id: UUID | None = Field(default=None, foreign_key="credit_transfer.id")
+    code: str
+    severity: str
+    field: str | None = None
+    figures: dict[str, Any] = document()
+    needs_acknowledgement: bool = False
+    judged_hash: str
+    acknowledged_at: datetime | None = moment(default=None)
+    acknowledged_by: UUID | None = Field(default=None, foreign_key="user_account.id")
+    acknowledgement_note: str | None = None
+
+
+class Approval(SQLModel, table=True):
+    """Who approved what: one person, one revision, one digest."""
+
+    __tablename__ = "approval"
+    __table_args__ = (sa.UniqueConstraint("batch_id", "revision", "user_id", name="uq_approval_person"),)
+
+    id: UUID = Field(primary_key=True)
+    batch_id: UUID = Field(foreign_key="payment_batch.id", index=True)
+    revision: int
+    user_id: UUID = Field(foreign_key="user_account.id")
+    token_id: UUID = Field(foreign_key="api_token.id")
+    digest: str
+    approved_at: datetime = moment()
+    voided_at: datetime | None = moment(default=None)
+    void_reason: str | None = None
+
+
+class PaymentFile(SQLModel, table=True):
+    """The stored bytes of a payment file, sealed, with their hashes. Never rebuilt, never deleted."""
+
+    __tablename__ = "payment_file"
+    __table_args__ = (sa.UniqueConstraint("batch_id", "revision", "n", name="uq_payment_file_part"),)
+
+    id: UUID = Field(primary_key=True)
+    batch_id: UUID = Field(foreign_key="payment_batch.id", index=True)
+    revision: int
+    n: int
+    message_id: str = Field(unique=True)
+    file_schema: str
+    file_created_at: datetime = moment()
+    content_sealed: bytes
+    sha256: str
+    sha1: str
+    size_bytes: int = big()
+    number_of_transactions: int
+    control_sum_cents: int = big()
+    instructions: list[dict[str, Any]] = document()
+    stored_at: datetime = moment()
+    handed_out_at: datetime | None = moment(default=None)
+    voided_at: datetime | None = moment(default=None)
+
+
+class Delivery(SQLModel, table=True):
+    """One attempt to get a file to the bank, and what came of it."""
+
+    __tablename__ = "delivery"
+    __table_args__ = (one_of("outcome", ("accepted", "refused", "unknown"), table="delivery"),)
+
+    id: UUID = Field(primary_key=True)
+    file_id: UUID = Field(foreign_key="payment_file.id", index=True)
+    channel: str
+    outcome: str
+    reported_by: UUID | None = Field(default=None, foreign_key="user_account.id")
+    reported_at: datetime = moment()
+    note: str | None = None
+
+
+class Claim(SQLModel, table=True):
+    """The unique right to pay one obligation once. Never deleted; at most one live or spent claim an obligation."""
+
+    __tablename__ = "claim"
+    __table_args__ = (
+        sa.UniqueConstraint("obligation_id", "attempt", name="uq_claim_attempt"),
+        sa.Index(
+            "uq_claim_live_or_spent",
+            "obligation_id",
+            unique=True,
+            postgresql_where=sa.text("state IN ('live', 'spent')"),
+        ),
+        sa.Index("ix_claim_account_date", "debtor_account_id", "requested_execution_date", "state"),
+        one_of("state", ClaimState, table="claim"),
+        sa.CheckConstraint("attempt > 0", name="ck_claim_attempt"),
+        sa.CheckConstraint("amount_cents > 0", name="ck_claim_amount"),
+    )
+
+    id: UUID = Field(primary_key=True)
+    obligation_id: UUID = Field(foreign_key="obligation.id")
+    attempt: int
+    state: str
+    batch_id: UUID = Field(foreign_key="payment_batch.id", index=True)
+    debtor_account_id: UUID = Field(foreign_key="debtor_account.id")
+    requested_execution_date: date
+    amount_cents: int = big()
+    taken_at: datetime = moment()
+    released_at: datetime | None = moment(default=None)
+    release_fact: str | None = None
+    was_handed_out: bool = False
+
+
+class Hold(SQLModel, table=True):
+    """A bar on approving and delivering, with its reason."""
+
+    __tablename__ = "hold"
+    __table_args__ = (
+        one_of("scope", HoldScope, table="hold"),
+        sa.Index("ix_hold_active", "scope", "target_id", postgresql_where=sa.text("lifted_at IS NULL")),
+    )
+
+    id: UUID = Field(primary_key=True)
+    scope: str
+    target_id: UUID | None = None
+    code: str
+    reason: str
+    placed_at: datetime = moment()
+    placed_by: UUID | None = Field(default=None, foreign_key="user_account.id")
+    lifted_at: datetime | None = moment(default=None)
+    lifted_by: UUID | None = Field(default=None, foreign_key="user_account.id")

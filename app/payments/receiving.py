@@ -1,0 +1,528 @@
+"""Taking a reading of a run in: obligations, lines, findings and batch in one transaction, under the administration's lock.
+
+The same for every source. A reading may be taken in twice, by two workers, or again weeks later: unique constraints and
+the lock make that harmless, and nothing that was approved changes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlmodel import Session, col, select
+
+from app.core import history
+from app.core.columns import any_of
+from app.core.history import SYSTEM, Fact, HistoryActor
+from app.payments import bank_profiles, calendar, claims, holds, revising, rules
+from app.payments.context import Context
+from app.payments.locks import lock_accounts, lock_administration
+from app.payments.models import (
+    AdministrationLink,
+    BatchStatus,
+    Claim,
+    CreditTransfer,
+    DebtorAccount,
+    Decision,
+    HoldScope,
+    Obligation,
+    PaymentBatch,
+    PayrollRun,
+    RememberedKind,
+    RunState,
+    SourceReading,
+    TransferKind,
+    TransferStatus,
+)
+from app.payments.ports import RemittanceKind, SourceBatch, SourceTransfer
+from app.payments.rules import WrittenLine
+from app.payments.totals import lines_hash, totals_problems
+from app.payments.transitions import tell
+
+ENDED_WITHOUT_FILE = frozenset(
+    {BatchStatus.REJECTED, BatchStatus.CANCELLED, BatchStatus.SUPERSEDED, BatchStatus.EXPIRED}
+)
+
+
+class ReadingOutcome(StrEnum):
+    """What became of a reading."""
+
+    DOUBTFUL = "doubtful"
+    EMPTY = "empty"
+    UNCHANGED = "unchanged"
+    BATCH_MADE = "batch_made"
+    BATCH_REVISED = "batch_revised"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """A document that was read, with the row that keeps its raw bytes. `extras` is what else the source said."""
+
+    row: SourceReading
+    document: SourceBatch
+    extras: Mapping[str, Any] = field(default_factory=dict)
+    offer_again: bool = False
+    actor: HistoryActor = SYSTEM
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Line:
+    obligation_id: UUID
+    transfer: SourceTransfer
+    written: WrittenLine
+    debtor_iban: str
+
+
+def take_in(ctx: Context, session: Session, run_id: UUID, reading: Reading) -> ReadingOutcome:
+    """Take a reading of a run in and return what became of it. Repeating it changes nothing.
+
+    A document whose totals do not add up makes the run `doubtful` and no batch, and never touches a pending one.
+    """
+    run = session.get_one(PayrollRun, run_id)
+    lock_administration(session, run.administration_id)
+    session.refresh(run)
+    link = session.get_one(AdministrationLink, run.administration_id)
+    _stamp(reading)
+    session.add(reading.row)
+    problems = totals_problems(reading.document)
+    if problems:
+        return _doubtful(ctx, session, run, reading, [problem.message for problem in problems])
+    if not reading.document.transfers:
+        return _empty(ctx, session, run, reading)
+    lock_accounts(session, {link.debtor_account_id})
+    lines = _lines(ctx, session, run, reading)
+    was_ever_fetched = run.state == RunState.FETCHED
+    run.state, run.reason_code, run.reason, run.operation = RunState.FETCHED, None, None, None
+    run.next_attempt_at, run.reading_id = None, reading.row.id
+    session.add(run)
+    session.flush()
+    pending = _pending_batch(session, run.id)
+    if pending is not None:
+        return _revise_pending(ctx, session, pending, lines, reading)
+    return _make_batch(ctx, session, _Setting(run, link, reading, was_ever_fetched), lines)
+
+
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    run: PayrollRun
+    link: AdministrationLink
+    reading: Reading
+    was_ever_fetched: bool
+
+
+def _stamp(reading: Reading) -> None:
+    instructions = reading.document.instructions
+    reading.row.outcome = "read"
+    reading.row.lines_hash = lines_hash(reading.document)
+    reading.row.extras = {
+        **reading.extras,
+        "schema": reading.document.schema,
+        "source_debtor_iban": instructions[0].debtor_iban if instructions else None,
+    }
+
+
+def _doubtful(
+    ctx: Context, session: Session, run: PayrollRun, reading: Reading, messages: Sequence[str]
+) -> ReadingOutcome:
+    reading.row.outcome = "doubtful"
+    if run.state != RunState.FETCHED:
+        run.state, run.reason_code = RunState.DOUBTFUL, "totals_differ"
+        run.reason = (
+            "The totals in the payment document do not add up, so nothing was made of it. "
+            + " ".join(messages)
+            + " Have the run checked in the payroll package, then fetch it again."
+        )
+        run.next_attempt_at = None
+        session.add(run)
+    tell_run(ctx, session, run, "run.doubtful", {"problems": list(messages)}, reading.actor)
+    return ReadingOutcome.DOUBTFUL
+
+
+def _empty(ctx: Context, session: Session, run: PayrollRun, reading: Reading) -> ReadingOutcome:
+    reading.row.outcome = "empty"
+    if run.state != RunState.FETCHED:
+        run.state, run.reason_code = RunState.EMPTY, "no_payments"
+        run.reason = "The payment document of this run holds no payments."
+        run.next_attempt_at = None
+        session.add(run)
+    tell_run(ctx, session, run, "run.empty", {}, reading.actor)
+    return ReadingOutcome.EMPTY
+
+
+def _lines(ctx: Context, session: Session, run: PayrollRun, reading: Reading) -> list[_Line]:
+    """Return the lines with their obligations, which are made where they do not exist yet."""
+    kinds = _known_kinds(session, run.administration_id)
+    prepared = [
+        (transfer, rules.write_line(transfer, category_purpose=block.category_purpose, known_kind=None), block)
+        for block in reading.document.instructions
+        for transfer in block.transfers
+    ]
+    if kinds:
+        prepared = [
+            (
+                transfer,
+                rules.write_line(
+                    transfer, category_purpose=block.category_purpose, known_kind=kinds.get(written.creditor)
+                ),
+                block,
+            )
+            for transfer, written, block in prepared
+        ]
+    ids = _obligation_ids(ctx, session, run, reading, [(transfer, written) for transfer, written, _ in prepared])
+    return [
+        _Line(obligation_id=identifier, transfer=transfer, written=written, debtor_iban=block.debtor_iban)
+        for identifier, (transfer, written, block) in zip(ids, prepared, strict=True)
+    ]
+
+
+def _known_kinds(session: Session, administration_id: UUID) -> dict[str, str]:
+    """Return the kinds that people chose before in this administration, by creditor account."""
+    rows = session.exec(
+        select(RememberedKind.creditor, RememberedKind.kind).where(
+            RememberedKind.administration_id == administration_id
+        )
+    )
+    return dict(rows.all())
+
+
+def _obligation_ids(
+    ctx: Context,
+    session: Session,
+    run: PayrollRun,
+    reading: Reading,
+    lines: Sequence[tuple[SourceTransfer, WrittenLine]],
+) -> list[UUID]:
+    keys = _obligation_keys(lines)
+    statement = select(Obligation.id, Obligation.creditor, Obligation.amount_cents, Obligation.n).where(
+        Obligation.run_id == run.id
+    )
+    known = {(creditor, cents, n): identifier for identifier, creditor, cents, n in session.exec(statement)}
+    fresh = {key: ctx.new_id() for key in keys if key not in known}
+    values = [
+        {
+            "id": identifier,
+            "administration_id": run.administration_id,
+            "run_id": run.id,
+            "employer_id": run.employer_id,
+            "year": run.year,
+            "period": run.period_start,
+            "creditor": creditor,
+            "amount_cents": cents,
+            "n": n,
+            "first_reading_id": reading.row.id,
+            "created_at": ctx.now(),
+        }
+        for (creditor, cents, n), identifier in fresh.items()
+    ]
+    session.flush()
+    if values:
+        session.execute(sa.insert(Obligation), values)
+    return [known.get(key) or fresh[key] for key in keys]
+
+
+def _obligation_keys(lines: Sequence[tuple[SourceTransfer, WrittenLine]]) -> list[tuple[str, int, int]]:
+    """Return (creditor, cents, n) of each line: equal payments are told apart by n, in the order of their texts."""
+    order = sorted(range(len(lines)), key=lambda index: (lines[index][0].remittance_text, lines[index][0].position))
+    seen: dict[tuple[str, int], int] = {}
+    keys: dict[int, tuple[str, int, int]] = {}
+    for index in order:
+        transfer, written = lines[index]
+        pair = (written.creditor, transfer.amount_cents or 0)
+        seen[pair] = seen.get(pair, 0) + 1
+        keys[index] = (*pair, seen[pair])
+    return [keys[index] for index in range(len(lines))]
+
+
+def _pending_batch(session: Session, run_id: UUID) -> PaymentBatch | None:
+    return session.exec(
+        select(PaymentBatch)
+        .where(PaymentBatch.run_id == run_id, PaymentBatch.status == BatchStatus.PENDING)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).one_or_none()
+
+
+def _make_batch(ctx: Context, session: Session, setting: _Setting, lines: Sequence[_Line]) -> ReadingOutcome:
+    """Make a batch of the lines that no batch of this run has yet; after an approval those wait for people."""
+    run = setting.run
+    earlier = session.exec(select(PaymentBatch.id, PaymentBatch.status).where(PaymentBatch.run_id == run.id)).all()
+    with_file = [identifier for identifier, status in earlier if status not in ENDED_WITHOUT_FILE]
+    if earlier and not with_file and not setting.reading.offer_again:
+        return ReadingOutcome.UNCHANGED
+    taken = _obligations_in(session, with_file) | claims.held(session, [line.obligation_id for line in lines])
+    fresh = [line for line in lines if line.obligation_id not in taken]
+    if with_file:
+        _compare_with_approved(ctx, session, run, {line.obligation_id for line in lines})
+    if not fresh:
+        return ReadingOutcome.UNCHANGED
+    waiting = _holds(session, run, fresh)
+    batch = _new_batch(ctx, session, setting)
+    session.add(batch)
+    session.flush()
+    _insert_lines(ctx, session, batch, fresh, waiting, first_position=1)
+    for name, value in revising.compute(ctx, session, batch).items():
+        setattr(batch, name, value)
+    session.add(batch)
+    session.flush()
+    tell(
+        session,
+        batch,
+        event="batch.made",
+        actor=setting.reading.actor,
+        now=ctx.now(),
+        details={"run_id": str(run.id), "lines": len(fresh), "after_approval": bool(with_file)},
+    )
+    return ReadingOutcome.BATCH_MADE
+
+
+def _compare_with_approved(ctx: Context, session: Session, run: PayrollRun, present: set[UUID]) -> None:
+    """Bar the hand-out of an approved batch that pays what the source no longer lists; note equality otherwise."""
+    approved = session.exec(
+        select(PaymentBatch).where(PaymentBatch.run_id == run.id, PaymentBatch.status == BatchStatus.APPROVED)
+    ).all()
+    for batch in approved:
+        paid = session.exec(
+            select(CreditTransfer.obligation_id).where(
+                CreditTransfer.batch_id == batch.id, CreditTransfer.status == TransferStatus.IN_FILE
+            )
+        )
+        gone = len(set(paid) - present)
+        if gone == 0:
+            batch.source_equal_at = ctx.now()
+            session.add(batch)
+        elif not holds.active(session, scope=HoldScope.BATCH, target_id=batch.id, code="source_changed"):
+            reason = (
+                f"{gone} lines of this batch are no longer in the run at the source. Recall the approval and look at "
+                "the batch again; when the file may be at the bank already, stop it there."
+            )
+            holds.place(ctx, session, batch, code="source_changed", reason=reason)
+
+
+def _obligations_in(session: Session, batch_ids: Sequence[UUID]) -> set[UUID]:
+    return set(
+        session.exec(select(CreditTransfer.obligation_id).where(any_of(col(CreditTransfer.batch_id), batch_ids)))
+    )
+
+
+def _holds(session: Session, run: PayrollRun, lines: Sequence[_Line]) -> dict[UUID, str]:
+    """Return why lines must wait for a person, by obligation."""
+    any_claim = session.exec(
+        select(Obligation.id)
+        .where(Obligation.run_id == run.id, sa.exists().where(col(Claim.obligation_id) == col(Obligation.id)))
+        .limit(1)
+    ).first()
+    known = set(
+        session.exec(
+            select(CreditTransfer.obligation_id)
+            .join(PaymentBatch, col(PaymentBatch.id) == col(CreditTransfer.batch_id))
+            .where(PaymentBatch.run_id == run.id)
+        )
+    )
+    elsewhere = revising.claimed_in_period(session, run, [line.written.creditor for line in lines])
+    waiting: dict[UUID, str] = {}
+    for line in lines:
+        if any_claim is not None and line.obligation_id not in known:
+            waiting[line.obligation_id] = "run_changed_after_approval"
+        elif (line.written.creditor, line.transfer.amount_cents or 0) in elsewhere:
+            waiting[line.obligation_id] = "possibly_already_paid"
+    return waiting
+
+
+def _new_batch(ctx: Context, session: Session, setting: _Setting) -> PaymentBatch:
+    now = ctx.now()
+    link = setting.link
+    return PaymentBatch(
+        id=ctx.new_id(),
+        employer_id=link.employer_id,
+        administration_id=link.administration_id,
+        run_id=setting.run.id,
+        reading_id=setting.reading.row.id,
+        debtor_account_id=link.debtor_account_id,
+        mode=link.mode,
+        status=BatchStatus.PENDING,
+        revision=1,
+        digest="",
+        requested_execution_date=_execution_date(ctx, session, setting),
+        number_of_transactions=0,
+        control_sum_cents=0,
+        source_equal_at=now,
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def _execution_date(ctx: Context, session: Session, setting: _Setting) -> date:
+    """An upload proposes the date of its own file when that is possible; else the pay-day rule decides."""
+    account = session.get_one(DebtorAccount, setting.link.debtor_account_id)
+    profile = bank_profiles.profile_for(account.iban)
+    now = ctx.now()
+    if setting.run.source_kind == "upload":
+        dates = {block.requested_execution_date for block in setting.reading.document.instructions}
+        proposed = next(iter(dates)) if len(dates) == 1 else None
+        if proposed is not None and calendar.date_problem(proposed, now=now, profile=profile) is None:
+            return proposed
+    return default_execution_date(ctx, setting.run, setting.link, account)
+
+
+def default_execution_date(ctx: Context, run: PayrollRun, link: AdministrationLink, account: DebtorAccount) -> date:
+    """Return the execution date that the pay-day rule gives for this run, or the first possible day after it."""
+    return calendar.default_execution_date(
+        calendar.parse_pay_day_rule(link.pay_day_rule),
+        now=ctx.now(),
+        run_year=run.year,
+        period_start=run.period_start,
+        period_end=run.period_end,
+        frequency=run.frequency,
+        profile=bank_profiles.profile_for(account.iban),
+    ).date
+
+
+def _insert_lines(
+    ctx: Context,
+    session: Session,
+    batch: PaymentBatch,
+    lines: Sequence[_Line],
+    waiting: Mapping[UUID, str],
+    *,
+    first_position: int,
+) -> None:
+    rows = [
+        _transfer_values(ctx, batch, line, waiting.get(line.obligation_id), position)
+        for position, line in enumerate(lines, start=first_position)
+    ]
+    session.execute(sa.insert(CreditTransfer), rows)
+
+
+def _transfer_values(
+    ctx: Context, batch: PaymentBatch, line: _Line, hold_code: str | None, position: int
+) -> dict[str, Any]:
+    return {
+        "id": ctx.new_id(),
+        "batch_id": batch.id,
+        "obligation_id": line.obligation_id,
+        "position": position,
+        "status": TransferStatus.HELD,
+        "decision": Decision.HOLD if hold_code else Decision.PAY,
+        "hold_code": hold_code,
+        "attempt": 1,
+        "end_to_end_id": "",
+        "amount_cents": line.transfer.amount_cents or 0,
+        "currency": line.transfer.currency,
+        **_source_values(line),
+    }
+
+
+def _source_values(line: _Line) -> dict[str, Any]:
+    """The columns that a new reading may change on a line of the same obligation."""
+    written, transfer = line.written, line.transfer
+    return {
+        "kind": written.kind,
+        "creditor_name": written.creditor_name,
+        "creditor_name_original": transfer.creditor_name,
+        "creditor_iban": written.creditor_iban,
+        "creditor_bic": written.creditor_bic,
+        "remittance_kind": written.remittance_kind,
+        "remittance_text": written.remittance_text,
+        "remittance_text_original": transfer.remittance_text,
+        "reference_type": written.reference_type,
+        "reference_issuer": written.reference_issuer,
+        "source_end_to_end_id": transfer.end_to_end_id,
+        "source_debtor_iban": line.debtor_iban,
+    }
+
+
+def rewrite_text(row: CreditTransfer) -> None:
+    """Write the remittance text of a line anew by the rules of its kind, from what the source gave."""
+    if row.remittance_kind == RemittanceKind.STRUCTURED:
+        return
+    text = rules.written_text(row.remittance_text_original, TransferKind(row.kind))
+    row.remittance_text = text
+    row.remittance_kind = RemittanceKind.UNSTRUCTURED if text else RemittanceKind.NONE
+
+
+def _revise_pending(
+    ctx: Context, session: Session, batch: PaymentBatch, lines: Sequence[_Line], reading: Reading
+) -> ReadingOutcome:
+    """Bring a pending batch in line with a new reading; unchanged lines keep date, account, decisions and consent."""
+    before = {row.obligation_id: row for row in revising.transfers_of(session, batch.id)}
+    others = [
+        identifier
+        for identifier, status in session.exec(
+            select(PaymentBatch.id, PaymentBatch.status).where(
+                PaymentBatch.run_id == batch.run_id, PaymentBatch.id != batch.id
+            )
+        )
+        if status not in ENDED_WITHOUT_FILE
+    ]
+    taken = _obligations_in(session, others) | claims.held(session, [line.obligation_id for line in lines])
+    mine = [line for line in lines if line.obligation_id in before or line.obligation_id not in taken]
+    changed = [line for line in mine if line.obligation_id in before and _update(before[line.obligation_id], line)]
+    added = [line for line in mine if line.obligation_id not in before]
+    gone = _mark_gone(before, {line.obligation_id for line in mine})
+    session.execute(
+        sa.update(PaymentBatch)
+        .where(col(PaymentBatch.id) == batch.id)
+        .values(source_equal_at=ctx.now(), reading_id=reading.row.id)
+    )
+    session.refresh(batch)
+    if not (changed or added or gone):
+        return ReadingOutcome.UNCHANGED
+    session.add_all(before.values())
+    session.flush()
+    if added:
+        run = session.get_one(PayrollRun, batch.run_id)
+        waiting = _holds(session, run, added)
+        last = max(row.position for row in before.values())
+        _insert_lines(ctx, session, batch, added, waiting, first_position=last + 1)
+    details = {"changed": len(changed), "added": len(added), "gone": gone}
+    revising.revise(
+        ctx,
+        session,
+        batch,
+        revising.Change(event="batch.read_again", actor=reading.actor, values={}, details=details),
+    )
+    return ReadingOutcome.BATCH_REVISED
+
+
+def _update(row: CreditTransfer, line: _Line) -> bool:
+    """Write what the source says now on a line; a kind that a person chose stays. Say whether it differed."""
+    values = _source_values(line)
+    if row.hold_code == "gone_at_source":
+        values |= {"hold_code": None, "decision": Decision.PAY}
+    values = {name: value for name, value in values.items() if getattr(row, name) != value}
+    for name, value in values.items():
+        setattr(row, name, value)
+    return bool(values.keys() - {"source_end_to_end_id"})
+
+
+def _mark_gone(before: Mapping[UUID, CreditTransfer], present: set[UUID]) -> int:
+    gone = [
+        row for identifier, row in before.items() if identifier not in present and row.hold_code != "gone_at_source"
+    ]
+    for row in gone:
+        row.hold_code, row.decision = "gone_at_source", Decision.EXCLUDE
+    return len(gone)
+
+
+def tell_run(
+    ctx: Context,
+    session: Session,
+    run: PayrollRun,
+    event: str,
+    details: Mapping[str, Any],
+    actor: HistoryActor = SYSTEM,
+) -> None:
+    history.record(
+        session,
+        Fact(
+            organization_id=run.employer_id,
+            event=event,
+            actor=actor,
+            occurred_at=ctx.now(),
+            administration_id=run.administration_id,
+            details={"run_id": str(run.id), "run_number": run.number, "year": run.year, **details},
+        ),
+    )

@@ -1,0 +1,222 @@
+"""The history as people read it: the columns of the payroll world, in Dutch, with who did it; as JSON and as CSV."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlmodel import Session, col, select
+
+from app.core.clock import AMSTERDAM
+from app.core.columns import any_of
+from app.core.history import HistoryEntry
+from app.core.money import dutch
+from app.payments.iban import grouped
+from app.payments.models import Administration, DebtorAccount
+
+CSV_COLUMNS = (
+    "Datum/tijd",
+    "Resultaat",
+    "Bankrekening",
+    "Administratie",
+    "Details",
+    "Door",
+    "Gebeurtenis",
+    "Volgnummer",
+)
+
+# The result as the history shows it. An event that is not here shows its code: a new one is never hidden.
+RESULTS: Mapping[str, str] = {
+    "employer.added": "Werkgever toegevoegd",
+    "office.added": "Salarisverwerker toegevoegd",
+    "member.added": "Gebruiker toegevoegd",
+    "pin.set": "Pincode ingesteld",
+    "token.issued": "Token uitgegeven",
+    "token.revoked": "Token ingetrokken",
+    "mandate.requested": "Machtiging gevraagd",
+    "mandate.granted": "Machtiging verleend",
+    "mandate.accepted": "Machtiging aanvaard",
+    "mandate.revoked": "Machtiging ingetrokken",
+    "account.added": "Betaalrekening toegevoegd",
+    "account.confirmed": "Betaalrekening bevestigd",
+    "account.changed": "Betaalrekening gewijzigd",
+    "limit.set": "Betaallimiet ingesteld",
+    "limit.lowered": "Betaallimiet verlaagd",
+    "limit.raised": "Betaallimiet verhoogd",
+    "limit.raise_asked": "Verhoging betaallimiet gevraagd",
+    "connection.added": "Koppeling toegevoegd",
+    "connection.credentials_changed": "Inloggegevens koppeling gewijzigd",
+    "connection.checked": "Koppeling getest",
+    "connection.fault": "Koppeling werkt niet",
+    "connection.webhook_rotated": "Webhook-adres vernieuwd",
+    "connection.deleted": "Koppeling verwijderd",
+    "administration.added": "Administratie toegevoegd",
+    "administration.linked": "Administratie gekoppeld",
+    "administration.link_changed": "Koppeling administratie gewijzigd",
+    "run.seen": "Salarisrun gevonden",
+    "run.not_fetched": "Salarisrun niet opgehaald",
+    "run.doubtful": "Salarisrun twijfelachtig, geen betaalbatch",
+    "run.empty": "Salarisrun zonder betalingen",
+    "run.fetch_asked": "Opnieuw ophalen gevraagd",
+    "run.withdrawn": "Salarisrun vervallen bij de bron",
+    "batch.made": "Betaalbatch klaargezet",
+    "batch.read_again": "Betaalbatch opnieuw gelezen, gewijzigd",
+    "batch.edited": "Betaalbatch gewijzigd",
+    "batch.line_decided": "Betaalregel gewijzigd",
+    "batch.acknowledged": "Bevinding bevestigd",
+    "batch.approval_given": "Goedkeuring gegeven, er is er nog een nodig",
+    "batch.approved": "Goedgekeurd, bestand klaar",
+    "approval.refused": "Goedkeuring geweigerd",
+    "batch.recalled": "Goedkeuring teruggetrokken",
+    "batch.rejected": "Afgewezen",
+    "batch.cancelled": "Ingetrokken",
+    "batch.superseded": "Vervangen",
+    "batch.held": "Geblokkeerd",
+    "batch.hold_lifted": "Blokkade opgeheven",
+    "file.handed_out": "Bestand opgehaald",
+    "batch.delivered": "Aangeleverd bij de bank",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryLine:
+    """A record in the words of the history page."""
+
+    organization_id: UUID
+    sequence: int
+    occurred_at: datetime
+    event: str
+    result: str
+    account: str | None
+    administration: str | None
+    details: str
+    actor: str
+    payment_batch_id: UUID | None
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryQuestion:
+    """Which records: of these organizations, perhaps of one batch, before a record, so many."""
+
+    organizations: frozenset[UUID]
+    with_totals_of: frozenset[UUID] = frozenset()
+    payment_batch_id: UUID | None = None
+    before: tuple[datetime, UUID, int] | None = None
+    limit: int = 100
+
+
+def history_lines(session: Session, question: HistoryQuestion) -> list[HistoryLine]:
+    """Return records, newest first."""
+    order = (
+        col(HistoryEntry.occurred_at).desc(),
+        col(HistoryEntry.organization_id).desc(),
+        col(HistoryEntry.sequence).desc(),
+    )
+    statement = (
+        select(HistoryEntry)
+        .where(any_of(col(HistoryEntry.organization_id), question.organizations))
+        .order_by(*order)
+        .limit(question.limit)
+    )
+    if question.payment_batch_id is not None:
+        statement = statement.where(HistoryEntry.payment_batch_id == question.payment_batch_id)
+    if question.before is not None:
+        key = sa.tuple_(col(HistoryEntry.occurred_at), col(HistoryEntry.organization_id), col(HistoryEntry.sequence))
+        statement = statement.where(key < sa.tuple_(*question.before))
+    return in_words(session, session.exec(statement).all(), with_totals_of=question.with_totals_of)
+
+
+def in_words(
+    session: Session, entries: Sequence[HistoryEntry], *, with_totals_of: frozenset[UUID]
+) -> list[HistoryLine]:
+    """Return records with accounts and administrations by name; totals only of organizations whose salaries may be seen."""
+    facts = [_visible(json.loads(entry.payload), entry.organization_id in with_totals_of) for entry in entries]
+    accounts = _accounts(session, facts)
+    administrations = _administrations(session, {entry.administration_id for entry in entries})
+    return [
+        HistoryLine(
+            organization_id=entry.organization_id,
+            sequence=entry.sequence,
+            occurred_at=entry.occurred_at,
+            event=entry.event,
+            result=RESULTS.get(entry.event, entry.event),
+            account=accounts.get(fact["details"].get("debtor_account_id", "")),
+            administration=administrations.get(entry.administration_id) if entry.administration_id else None,
+            details=_details(entry.event, fact["details"]),
+            actor=fact["actor"]["name"] or fact["actor"]["kind"],
+            payment_batch_id=entry.payment_batch_id,
+            facts=fact,
+        )
+        for entry, fact in zip(entries, facts, strict=True)
+    ]
+
+
+def _visible(fact: dict[str, Any], sees_totals: bool) -> dict[str, Any]:  # noqa: FBT001 - one flag, one caller
+    """Take the totals out for who may not see salaries: the total of a batch of one line is a salary."""
+    if not sees_totals:
+        fact["details"].pop("control_sum_cents", None)
+    return fact
+
+
+def _accounts(session: Session, facts: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    ids = {fact["details"]["debtor_account_id"] for fact in facts if "debtor_account_id" in fact["details"]}
+    rows = session.exec(
+        select(DebtorAccount.id, DebtorAccount.iban).where(any_of(col(DebtorAccount.id), map(UUID, ids)))
+    )
+    return {str(identifier): grouped(iban) for identifier, iban in rows}
+
+
+def _administrations(session: Session, ids: set[UUID | None]) -> dict[UUID, str]:
+    wanted = [identifier for identifier in ids if identifier is not None]
+    rows = session.exec(
+        select(Administration.id, Administration.number, Administration.name).where(
+            any_of(col(Administration.id), wanted)
+        )
+    )
+    return {identifier: f"{number} {name}" for identifier, number, name in rows}
+
+
+def _details(event: str, details: Mapping[str, Any]) -> str:
+    """Return what a person wants to know beside the result: count and total, a reason, an explanation."""
+    if "number_of_transactions" in details and event.startswith(("batch.", "file.")):
+        items = details["number_of_transactions"]
+        text = f"{items} {'item' if items == 1 else 'items'}"
+        if "control_sum_cents" in details:
+            text += f", {dutch(details['control_sum_cents'])}"
+        extra = details.get("reason") or details.get("note")
+        return f"{text}; {extra}" if extra else text
+    for name in ("explanation", "reason", "code", "name"):
+        if details.get(name):
+            operation = details.get("operation")
+            return f"{operation}: {details[name]}" if operation else str(details[name])
+    if "problems" in details:
+        return " ".join(details["problems"])
+    if "run_number" in details:
+        return f"run {details['run_number']} van {details['year']}"
+    return ""
+
+
+def as_csv(lines: Iterable[HistoryLine]) -> bytes:
+    """Return records as CSV for a spreadsheet in the Netherlands: UTF-8 with BOM, semicolons, times in Amsterdam.
+
+    Text that a spreadsheet would take for a formula gets an apostrophe; numbers stay numbers.
+    """
+    out = io.StringIO()
+    writer = csv.writer(out, delimiter=";", quoting=csv.QUOTE_MINIMAL, lineterminator="\r\n")
+    writer.writerow(CSV_COLUMNS)
+    for line in lines:
+        moment = line.occurred_at.astimezone(AMSTERDAM).strftime("%d-%m-%Y %H:%M:%S")
+        texts = (line.result, line.account or "", line.administration or "", line.details, line.actor, line.event)
+        writer.writerow([moment, *map(_inert, texts), line.sequence])
+    return ("﻿" + out.getvalue()).encode("utf-8")
+
+
+def _inert(text: str) -> str:
+    flat = " ".join(text.split())
+    return f"'{flat}" if flat.startswith(("=", "+", "-", "@")) else flat

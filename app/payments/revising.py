@@ -1,0 +1,283 @@
+"""Making a revision of a batch: the status of its lines, its findings, totals and digest, all from the rows alone.
+
+Whoever changes a row that the digest covers calls `revise`; nothing else computes these values.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+from uuid import UUID
+
+import rfc8785
+import sqlalchemy as sa
+from sqlmodel import Session, col, select
+
+from app.core.clock import amsterdam_date
+from app.core.columns import any_of
+from app.core.history import HistoryActor
+from app.payments import claims, digest, filing, identifiers, rules
+from app.payments.context import Context
+from app.payments.filing import PAID, BatchContent
+from app.payments.findings import CATALOGUE, Draft
+from app.payments.models import (
+    Approval,
+    BatchStatus,
+    Claim,
+    CreditTransfer,
+    DebtorAccount,
+    Decision,
+    Finding,
+    Obligation,
+    PaymentBatch,
+    PayrollRun,
+    Severity,
+    SourceReading,
+    TransferStatus,
+)
+from app.payments.transitions import Move, move
+
+_STATUS_OF_DECISION = {
+    Decision.PAY: TransferStatus.PAYABLE,
+    Decision.EXCLUDE: TransferStatus.EXCLUDED,
+    Decision.HOLD: TransferStatus.HELD,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What is revised and by whom; `values` are columns of the batch that change with it."""
+
+    event: str
+    actor: HistoryActor
+    values: Mapping[str, Any]
+    details: Mapping[str, Any]
+
+
+def revise(ctx: Context, session: Session, batch: PaymentBatch, change: Change) -> None:
+    """Make the next revision of a pending batch whose rows were changed; approvals so far are void.
+
+    The caller holds the batch's lock.
+    """
+    void_approvals(session, batch, reason=change.event, ctx=ctx)
+    revision = batch.revision + 1
+    # A picture of the batch as it will be, outside the session: only the compare-and-set below writes the row.
+    wanted = PaymentBatch(**{**batch.model_dump(), **change.values, "revision": revision})
+    values = {**change.values, **compute(ctx, session, wanted), "revision": revision}
+    step = Move(
+        to=BatchStatus.PENDING,
+        event=change.event,
+        actor=change.actor,
+        now=ctx.now(),
+        values=values,
+        details=change.details,
+    )
+    move(session, batch, step)
+
+
+def void_approvals(session: Session, batch: PaymentBatch, *, reason: str, ctx: Context) -> None:
+    """Void every approval of the batch that still counts."""
+    session.execute(
+        sa.update(Approval)
+        .where(col(Approval.batch_id) == batch.id, col(Approval.voided_at).is_(None))
+        .values(voided_at=ctx.now(), void_reason=reason)
+    )
+
+
+def compute(ctx: Context, session: Session, batch: PaymentBatch) -> dict[str, Any]:
+    """Compute line statuses, findings, totals and digest for the batch as its rows stand; return the batch's columns."""
+    account = session.get_one(DebtorAccount, batch.debtor_account_id)
+    transfers = transfers_of(session, batch.id)
+    _renew_attempts(ctx, session, transfers)
+    drafts = rules.judge([_rule_line(row) for row in transfers], _facts(ctx, session, batch, account, transfers))
+    _settle_statuses(transfers, drafts)
+    session.add_all(transfers)
+    keys = _store_findings(ctx, session, batch, transfers, drafts)
+    content = BatchContent(
+        batch=batch,
+        account=account,
+        transfers=transfers,
+        acknowledgement_keys=keys,
+        environment=ctx.policy.environment,
+    )
+    paid = content.paid
+    return {
+        "number_of_transactions": len(paid),
+        "control_sum_cents": sum(row.amount_cents for row in paid),
+        "digest": digest.digest(filing.digest_content(content)),
+    }
+
+
+def content_of(ctx: Context, session: Session, batch: PaymentBatch) -> BatchContent:
+    """Return the batch with its rows, as its digest and file are made of."""
+    return BatchContent(
+        batch=batch,
+        account=session.get_one(DebtorAccount, batch.debtor_account_id, populate_existing=True),
+        transfers=transfers_of(session, batch.id),
+        acknowledgement_keys=acknowledgement_keys(session, batch.id),
+        environment=ctx.policy.environment,
+    )
+
+
+def transfers_of(session: Session, batch_id: UUID) -> list[CreditTransfer]:
+    """Return the lines of a batch in the order of the source."""
+    return list(
+        session.exec(
+            select(CreditTransfer).where(CreditTransfer.batch_id == batch_id).order_by(col(CreditTransfer.position))
+        )
+    )
+
+
+def acknowledgement_keys(session: Session, batch_id: UUID) -> list[str]:
+    """Return the keys of the findings that need acknowledgement, sorted: they are a part of the digest."""
+    rows = session.exec(
+        select(Finding.code, Finding.judged_hash).where(
+            Finding.batch_id == batch_id, col(Finding.needs_acknowledgement).is_(True)
+        )
+    )
+    return sorted(f"{code}:{judged}" for code, judged in rows)
+
+
+def _renew_attempts(ctx: Context, session: Session, transfers: Sequence[CreditTransfer]) -> None:
+    attempts = claims.next_attempts(session, [row.obligation_id for row in transfers])
+    for row in transfers:
+        row.attempt = attempts[row.obligation_id]
+        row.end_to_end_id = identifiers.end_to_end_id(ctx.identifier_secret, row.obligation_id, row.attempt)
+
+
+def _rule_line(row: CreditTransfer) -> rules.RuleLine:
+    return rules.RuleLine(
+        position=row.position,
+        status_pays=row.decision == Decision.PAY,
+        hold_code=row.hold_code,
+        kind=row.kind,
+        creditor_name=row.creditor_name,
+        creditor_name_original=row.creditor_name_original,
+        creditor_iban=row.creditor_iban,
+        creditor_bic=row.creditor_bic,
+        amount_cents=row.amount_cents,
+        currency=row.currency,
+        remittance_kind=row.remittance_kind,
+        remittance_text=row.remittance_text,
+        remittance_text_original=row.remittance_text_original,
+        reference_type=row.reference_type,
+        source_debtor_iban=row.source_debtor_iban,
+    )
+
+
+def _facts(
+    ctx: Context,
+    session: Session,
+    batch: PaymentBatch,
+    account: DebtorAccount,
+    transfers: Sequence[CreditTransfer],
+) -> rules.BatchFacts:
+    run = session.get_one(PayrollRun, batch.run_id)
+    extras = session.get_one(SourceReading, batch.reading_id).extras or {}
+    return rules.BatchFacts(
+        debtor_iban=account.iban,
+        requested_execution_date=batch.requested_execution_date,
+        today=amsterdam_date(ctx.now()),
+        run_description=run.description,
+        run_is_locked=run.is_locked,
+        is_upload=run.source_kind == "upload",
+        source_debtor_iban=extras.get("source_debtor_iban"),
+        people_in_run=extras.get("people_in_run"),
+        people_missing=extras.get("people_missing", 0),
+        paid_before_in_period=len(_paid_with_other_amount(session, run, transfers)),
+    )
+
+
+def _paid_with_other_amount(session: Session, run: PayrollRun, transfers: Sequence[CreditTransfer]) -> set[str]:
+    """Return the accounts of this run that another run of the same period pays or paid another amount."""
+    amounts = {(row.creditor_iban, row.amount_cents) for row in transfers}
+    paid = claimed_in_period(session, run, [row.creditor_iban for row in transfers])
+    return {creditor for creditor, cents in paid if (creditor, cents) not in amounts}
+
+
+def claimed_in_period(session: Session, run: PayrollRun, creditors: Sequence[str]) -> set[tuple[str, int]]:
+    """Return (creditor, cents) that other runs of this employer and period are paying or have paid."""
+    statement = (
+        select(Obligation.creditor, Obligation.amount_cents)
+        .join(Claim, col(Claim.obligation_id) == col(Obligation.id))
+        .where(
+            Obligation.employer_id == run.employer_id,
+            Obligation.year == run.year,
+            Obligation.period == run.period_start,
+            Obligation.run_id != run.id,
+            any_of(col(Obligation.creditor), creditors),
+            col(Claim.state).in_(claims.HELD_STATES),
+        )
+    )
+    return set(session.exec(statement))
+
+
+def _settle_statuses(transfers: Sequence[CreditTransfer], drafts: Sequence[Draft]) -> None:
+    """A person's decision stands; a line that would be paid but has an error becomes invalid, the others go on."""
+    wrong = {draft.position for draft in drafts if CATALOGUE[draft.code].severity is Severity.ERROR}
+    for row in transfers:
+        status = _STATUS_OF_DECISION[Decision(row.decision)]
+        row.status = TransferStatus.INVALID if row.position in wrong and status in PAID else status
+
+
+def _store_findings(
+    ctx: Context,
+    session: Session,
+    batch: PaymentBatch,
+    transfers: Sequence[CreditTransfer],
+    drafts: Sequence[Draft],
+) -> list[str]:
+    """Replace the findings, keeping those that say the same of the same: their acknowledgements survive."""
+    session.flush()
+    by_position = {row.position: row for row in transfers}
+    known = {
+        (row.code, row.transfer_id, row.judged_hash): row
+        for row in session.exec(select(Finding).where(Finding.batch_id == batch.id))
+    }
+    kept = set()
+    fresh = []
+    for draft in drafts:
+        row = by_position[draft.position] if draft.position is not None else None
+        key = (draft.code, row.id if row else None, _judged_hash(draft, row))
+        if key in known:
+            kept.add(known[key].id)
+        else:
+            fresh.append(_finding_values(ctx, batch, draft, key))
+    gone = [row.id for row in known.values() if row.id not in kept]
+    if gone:
+        session.execute(sa.delete(Finding).where(any_of(col(Finding.id), gone)))
+    if fresh:
+        session.execute(sa.insert(Finding), fresh)
+    return acknowledgement_keys(session, batch.id)
+
+
+def _judged_hash(draft: Draft, row: CreditTransfer | None) -> str:
+    """Return the hash of what was judged: an acknowledgement holds for exactly these values of this obligation."""
+    judged: dict[str, Any] = {"code": draft.code, "figures": dict(draft.figures)}
+    if row is not None:
+        judged |= {
+            "obligation": str(row.obligation_id),
+            "iban": row.creditor_iban,
+            "name": row.creditor_name_original,
+            "cents": row.amount_cents,
+            "text": row.remittance_text_original,
+            "kind": row.kind,
+        }
+    return sha256(rfc8785.dumps(judged)).hexdigest()[:32]
+
+
+def _finding_values(
+    ctx: Context, batch: PaymentBatch, draft: Draft, key: tuple[str, UUID | None, str]
+) -> dict[str, Any]:
+    entry = CATALOGUE[draft.code]
+    return {
+        "id": ctx.new_id(),
+        "batch_id": batch.id,
+        "transfer_id": key[1],
+        "code": draft.code,
+        "severity": entry.severity,
+        "field": draft.field,
+        "figures": dict(draft.figures),
+        "needs_acknowledgement": entry.needs_acknowledgement,
+        "judged_hash": key[2],
+    }

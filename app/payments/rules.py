@@ -1,0 +1,262 @@
+"""The rules on lines and batches: values in, written lines and findings out. No database, no clock.
+
+Every rule looks at every line; all findings come at once. Sources: the SEPA credit transfer rulebook and the EPC
+customer-to-bank guidelines (character set, lengths, identifiers), ISO 11649 and the Dutch payment reference.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from hashlib import sha256
+
+from app.core.money import CURRENCY, MAXIMUM_TRANSFER_CENTS
+from app.payments import iban as ibans
+from app.payments.characters import clean, is_identifier
+from app.payments.check_digits import is_creditor_reference, is_dutch_payment_reference
+from app.payments.findings import Draft
+from app.payments.models import TransferKind
+from app.payments.ports import RemittanceKind, SourceTransfer
+from app.payments.sepa_model import (
+    ISSUER_DUTCH,
+    ISSUER_ISO,
+    MAXIMUM_IDENTIFIER_LENGTH,
+    MAXIMUM_NAME_LENGTH,
+    MAXIMUM_TEXT_LENGTH,
+    REFERENCE_TYPE,
+)
+
+_BIC = re.compile(r"[A-Z]{6}[A-Z0-9]{2}(?:[A-Z0-9]{3})?")
+# Who is paid from wages but is no employee. It only proposes the kind of a line; unsure means salary.
+_THIRD_PARTY = re.compile(
+    r"\b(?:gerechtsdeurwaarders?|deurwaarders?(?:kantoor)?|gemeente|lbio|cjib|belastingdienst|incasso(?:bureau)?|"
+    r"kredietbank|bewindvoering|bewindvoerder|pensioenfonds|stichting derdengelden)\b",
+    re.IGNORECASE,
+)
+_TEST_RUN = re.compile(r"\b(?:proef\w*|pre[- ]?run|pre|test\w*|concept\w*|pro ?forma)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrittenLine:
+    """A line of the source as it would be written in the file. `creditor` is its part of an obligation's identity."""
+
+    creditor: str
+    creditor_name: str
+    creditor_iban: str
+    creditor_bic: str | None
+    remittance_kind: RemittanceKind
+    remittance_text: str
+    reference_type: str | None
+    reference_issuer: str | None
+    kind: TransferKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleLine:
+    """A line of a batch as the rules look at it: as the source gave it and as it will be written."""
+
+    position: int
+    status_pays: bool
+    hold_code: str | None
+    kind: str
+    creditor_name: str
+    creditor_name_original: str
+    creditor_iban: str
+    creditor_bic: str | None
+    amount_cents: int
+    currency: str
+    remittance_kind: str
+    remittance_text: str
+    remittance_text_original: str
+    reference_type: str | None
+    source_debtor_iban: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchFacts:
+    """What the rules know of the batch beside its lines. `people_in_run` is None when the source would not say."""
+
+    debtor_iban: str
+    requested_execution_date: date
+    today: date
+    run_description: str
+    run_is_locked: bool | None
+    is_upload: bool
+    source_debtor_iban: str | None
+    people_in_run: int | None
+    people_missing: int
+    paid_before_in_period: int
+
+
+def write_line(transfer: SourceTransfer, *, category_purpose: str | None, known_kind: str | None) -> WrittenLine:
+    """Return the line as it would be written: IBAN normalised, name and text in SEPA characters, kind proposed."""
+    iban = ibans.normalise(transfer.creditor_iban)
+    problem = ibans.iban_problem(transfer.creditor_iban)
+    usable = problem is None or problem.code == "not_sepa"
+    kind = TransferKind(known_kind) if known_kind else propose_kind(transfer.creditor_name, category_purpose)
+    name = clean(transfer.creditor_name, maximum=MAXIMUM_NAME_LENGTH).text
+    text, remittance_kind = _written_remittance(transfer, kind)
+    return WrittenLine(
+        creditor=iban if usable else "raw:" + sha256(transfer.creditor_iban.encode()).hexdigest()[:40],
+        creditor_name=name,
+        creditor_iban=iban,
+        creditor_bic=transfer.creditor_bic if _is_bic(transfer.creditor_bic) else None,
+        remittance_kind=remittance_kind,
+        remittance_text=text,
+        reference_type=REFERENCE_TYPE if remittance_kind is RemittanceKind.STRUCTURED else None,
+        reference_issuer=_issuer(text) if remittance_kind is RemittanceKind.STRUCTURED else None,
+        kind=kind,
+    )
+
+
+def propose_kind(name: str, category_purpose: str | None) -> TransferKind:
+    """Propose what a line is, from the purpose that the source gave it and from who is paid."""
+    if _THIRD_PARTY.search(name):
+        return TransferKind.THIRD_PARTY
+    if category_purpose not in (None, "SALA", "BONU"):
+        return TransferKind.THIRD_PARTY
+    return TransferKind.SALARY
+
+
+def judge(lines: Sequence[RuleLine], facts: BatchFacts) -> list[Draft]:
+    """Return every finding on these lines and this batch, in the order of the lines, batch findings first."""
+    names_of_account: dict[str, set[str]] = {}
+    for line in lines:
+        names_of_account.setdefault(line.creditor_iban, set()).add(line.creditor_name)
+    found = list(_batch_findings(lines, facts))
+    for line in lines:
+        found.extend(_line_errors(line, facts))
+        found.extend(_line_remarks(line, names_of_account))
+    return found
+
+
+def _batch_findings(lines: Sequence[RuleLine], facts: BatchFacts) -> Iterator[Draft]:
+    if facts.source_debtor_iban and ibans.normalise(facts.source_debtor_iban) != facts.debtor_iban:
+        yield Draft(code="source_account_differs", figures={"account": ibans.mask(facts.source_debtor_iban)})
+    if facts.is_upload:
+        yield Draft(code="uploaded")
+    if facts.run_is_locked is False:
+        yield Draft(code="run_not_locked")
+    if _TEST_RUN.search(facts.run_description):
+        yield Draft(code="looks_like_a_test")
+    if facts.people_in_run is None:
+        yield Draft(code="people_not_checked")
+    elif facts.people_missing:
+        yield Draft(code="people_missing", figures={"of": facts.people_in_run, "missing": facts.people_missing})
+    if facts.paid_before_in_period:
+        yield Draft(code="partly_paid_period", figures={"count": facts.paid_before_in_period, "of": len(lines)})
+    if (facts.requested_execution_date - facts.today).days > 35:  # noqa: PLR2004 - the figure of the text
+        yield Draft(code="date_far_ahead")
+    kinds = Counter(line.kind for line in lines if line.status_pays)
+    if kinds.total() == 1:
+        yield Draft(code="one_line")
+    elif 1 in kinds.values():
+        yield Draft(code="one_line_instruction")
+
+
+def _line_errors(line: RuleLine, facts: BatchFacts) -> Iterator[Draft]:
+    yield from _iban_errors(line, facts)
+    if line.currency != CURRENCY:
+        yield Draft(
+            code="currency_not_eur", position=line.position, field="amount", figures={"currency": line.currency[:3]}
+        )
+    if line.amount_cents <= 0:
+        yield Draft(code="amount_not_positive", position=line.position, field="amount")
+    if line.amount_cents > MAXIMUM_TRANSFER_CENTS:
+        yield Draft(code="amount_too_large", position=line.position, field="amount")
+    yield from _name_errors(line)
+    if line.remittance_kind == RemittanceKind.STRUCTURED and not _is_reference(line):
+        yield Draft(code="reference_invalid", position=line.position, field="remittance_information")
+    elif line.kind == TransferKind.THIRD_PARTY and len(clean(line.remittance_text_original).text) > MAXIMUM_TEXT_LENGTH:
+        yield Draft(code="third_party_text_too_long", position=line.position, field="remittance_information")
+
+
+def _iban_errors(line: RuleLine, facts: BatchFacts) -> Iterator[Draft]:
+    problem = ibans.iban_problem(line.creditor_iban)
+    if problem is not None:
+        code = {"missing": "iban_missing", "not_sepa": "iban_not_sepa"}.get(problem.code, "iban_invalid")
+        figures = {"why_en": problem.english, "why_nl": problem.dutch}
+        yield Draft(code=code, position=line.position, field="creditor.iban", figures=figures)
+    elif line.creditor_iban == facts.debtor_iban:
+        yield Draft(code="creditor_is_debtor_account", position=line.position, field="creditor.iban")
+    source = line.source_debtor_iban
+    if source and facts.source_debtor_iban and ibans.normalise(source) != ibans.normalise(facts.source_debtor_iban):
+        yield Draft(
+            code="other_debtor_account",
+            position=line.position,
+            field="debtor_account",
+            figures={"account": ibans.mask(source)},
+        )
+
+
+def _name_errors(line: RuleLine) -> Iterator[Draft]:
+    cleaned = clean(line.creditor_name_original, maximum=MAXIMUM_NAME_LENGTH)
+    if not cleaned.kept:
+        yield Draft(code="name_empty", position=line.position, field="creditor.name")
+    elif cleaned.lost > 1 and cleaned.lost * 2 >= cleaned.kept:
+        figures = {"lost": cleaned.lost}
+        yield Draft(code="name_lost_letters", position=line.position, field="creditor.name", figures=figures)
+    elif cleaned.cut:
+        yield Draft(code="name_shortened", position=line.position, field="creditor.name")
+    elif cleaned.changed:
+        yield Draft(code="name_changed", position=line.position, field="creditor.name")
+
+
+def _line_remarks(line: RuleLine, names_of_account: Mapping[str, set[str]]) -> Iterator[Draft]:
+    if line.hold_code is not None:
+        yield Draft(code=line.hold_code, position=line.position)
+    yield from _text_remarks(line)
+    if line.kind == TransferKind.THIRD_PARTY and _THIRD_PARTY.search(line.creditor_name_original):
+        yield Draft(code="third_party_proposed", position=line.position, field="kind")
+    names = names_of_account[line.creditor_iban]
+    if len(names) > 1:
+        figures = {"count": len(names)}
+        yield Draft(code="iban_shared", position=line.position, field="creditor.iban", figures=figures)
+    if ibans.iban_problem(line.creditor_iban) is None and ibans.known_bank(line.creditor_iban) is False:
+        yield Draft(code="bank_unknown", position=line.position, field="creditor.iban")
+
+
+def _text_remarks(line: RuleLine) -> Iterator[Draft]:
+    if line.remittance_kind != RemittanceKind.UNSTRUCTURED:
+        return
+    cleaned = clean(line.remittance_text_original, maximum=MAXIMUM_TEXT_LENGTH)
+    if line.kind == TransferKind.THIRD_PARTY and cleaned.changed and not cleaned.cut:
+        code = "third_party_text_changed"
+    elif line.kind != TransferKind.THIRD_PARTY and cleaned.cut:
+        code = "text_shortened"
+    elif line.kind != TransferKind.THIRD_PARTY and cleaned.changed:
+        code = "text_changed"
+    else:
+        return
+    figures = {"maximum": MAXIMUM_TEXT_LENGTH}
+    yield Draft(code=code, position=line.position, field="remittance_information", figures=figures)
+
+
+def _written_remittance(transfer: SourceTransfer, kind: TransferKind) -> tuple[str, RemittanceKind]:
+    if transfer.remittance_kind is RemittanceKind.STRUCTURED:
+        return transfer.remittance_text.strip(), RemittanceKind.STRUCTURED
+    text = written_text(transfer.remittance_text, kind)
+    return text, RemittanceKind.UNSTRUCTURED if text else RemittanceKind.NONE
+
+
+def written_text(original: str, kind: TransferKind) -> str:
+    """Return a remittance text as it would be written. A third party's is never cut: a long one is refused instead."""
+    return clean(original, maximum=None if kind is TransferKind.THIRD_PARTY else MAXIMUM_TEXT_LENGTH).text
+
+
+def _is_bic(bic: str | None) -> bool:
+    return bic is not None and _BIC.fullmatch(bic) is not None
+
+
+def _is_reference(line: RuleLine) -> bool:
+    reference = line.remittance_text
+    if len(reference) > MAXIMUM_IDENTIFIER_LENGTH or not is_identifier(reference):
+        return False
+    return (
+        is_creditor_reference(reference) if _issuer(reference) == ISSUER_ISO else is_dutch_payment_reference(reference)
+    )
+
+
+def _issuer(reference: str) -> str:
+    return ISSUER_ISO if reference.upper().startswith("RF") else ISSUER_DUTCH

@@ -1,0 +1,22 @@
+"""The jobs of the domain: names, and what runs under them. Arguments are ids."""
+
+from uuid import UUID
+
+from app.jobs.working import Work
+from app.payments import fetching, syncing
+from app.payments.context import Context
+
+
+def work(ctx: Context) -> Work:
+    """Return what a worker of this service does."""
+
+    def sync_runs(connection_id: str) -> None:
+        syncing.sync_runs(ctx, UUID(connection_id))
+
+    def fetch_run(run_id: str) -> None:
+        fetching.fetch_run(ctx, UUID(run_id))
+
+    return Work(
+        tasks={syncing.SYNC_RUNS: sync_runs, fetching.FETCH_RUN: fetch_run},
+        tick=lambda: syncing.tick(ctx),
+    )

@@ -1,0 +1,202 @@
+"""The one choke point: which action fits which status and role, and the one function that moves a batch.
+
+The table is data. `allowed_actions` of a batch and the refusals of the use cases come from the same rows.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+from sqlmodel import Session, col
+
+from app.auth.actor import Actor
+from app.auth.models import Scope
+from app.core import history
+from app.core.errors import Conflict
+from app.core.history import Fact, HistoryActor
+from app.payments.errors import NotAllowedNow
+from app.payments.models import BatchStatus, PaymentBatch
+
+
+class Action(StrEnum):
+    """What a person can do with a batch."""
+
+    EDIT = "edit"
+    DECIDE = "decide"
+    ACKNOWLEDGE = "acknowledge"
+    APPROVE = "approve"
+    RECALL = "recall"
+    REJECT = "reject"
+    CANCEL = "cancel"
+    HAND_OUT = "hand_out"
+    DELIVER = "deliver"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionRule:
+    """When an action is possible, and for whom. An `office_` role is held through a live mandate."""
+
+    statuses: frozenset[BatchStatus]
+    roles: frozenset[str]
+    scope: Scope
+
+
+_PENDING = frozenset({BatchStatus.PENDING})
+_WITH_FILE = frozenset(
+    {
+        BatchStatus.APPROVED,
+        BatchStatus.DELIVERED,
+        BatchStatus.DELIVERY_UNKNOWN,
+        BatchStatus.ACCEPTED,
+        BatchStatus.EXECUTED,
+        BatchStatus.REFUSED,
+    }
+)
+_PREPARERS = frozenset({"admin", "approver", "office_admin", "office_preparer"})
+_EMPLOYER = frozenset({"admin", "approver"})
+_APPROVERS = frozenset({"approver"})
+
+RULES: Mapping[Action, ActionRule] = {
+    Action.EDIT: ActionRule(statuses=_PENDING, roles=_PREPARERS, scope=Scope.PREPARE),
+    Action.DECIDE: ActionRule(statuses=_PENDING, roles=_PREPARERS, scope=Scope.PREPARE),
+    Action.ACKNOWLEDGE: ActionRule(statuses=_PENDING, roles=_EMPLOYER, scope=Scope.PREPARE),
+    Action.APPROVE: ActionRule(statuses=_PENDING, roles=_APPROVERS, scope=Scope.APPROVE),
+    Action.RECALL: ActionRule(
+        statuses=frozenset({BatchStatus.PENDING, BatchStatus.APPROVED}), roles=_APPROVERS, scope=Scope.APPROVE
+    ),
+    Action.REJECT: ActionRule(statuses=_PENDING, roles=_APPROVERS, scope=Scope.PREPARE),
+    Action.CANCEL: ActionRule(
+        statuses=_PENDING,
+        roles=frozenset({"admin", "approver", "office_admin", "office_preparer"}),
+        scope=Scope.PREPARE,
+    ),
+    Action.HAND_OUT: ActionRule(statuses=_WITH_FILE, roles=_EMPLOYER, scope=Scope.FILES),
+    Action.DELIVER: ActionRule(statuses=frozenset({BatchStatus.APPROVED}), roles=_EMPLOYER, scope=Scope.FILES),
+}
+
+# Everything that may ever happen to a status. What is not here is forbidden for everyone: nothing leaves `delivered`
+# back to `pending`, and nothing leaves an ended batch.
+MOVES: Mapping[BatchStatus, frozenset[BatchStatus]] = {
+    BatchStatus.PENDING: frozenset(
+        {
+            BatchStatus.PENDING,
+            BatchStatus.APPROVED,
+            BatchStatus.REJECTED,
+            BatchStatus.CANCELLED,
+            BatchStatus.SUPERSEDED,
+            BatchStatus.EXPIRED,
+        }
+    ),
+    BatchStatus.APPROVED: frozenset({BatchStatus.PENDING, BatchStatus.DELIVERED}),
+}
+
+
+class MovedMeanwhile(Conflict):
+    """Somebody else moved the batch between our look and our act."""
+
+    code = "batch_moved"
+    title = "The batch changed at this moment"
+
+
+def authorise(actor: Actor, batch: PaymentBatch, action: Action) -> None:
+    """Refuse when this person or token may never do this with the batch, or the batch's status does not fit now."""
+    rule = RULES[action]
+    actor.needs_employer_role(batch.employer_id, *rule.roles)
+    actor.needs_scope(rule.scope)
+    require_status(batch, action)
+
+
+def require_status(batch: PaymentBatch, action: Action) -> None:
+    """Refuse with `not_allowed_now` when the action does not fit the status."""
+    if batch.status not in RULES[action].statuses:
+        raise NotAllowedNow(
+            f"A batch that is {batch.status} cannot be put through '{action.value}'.",
+            extra={"status": batch.status, "action": action.value},
+        )
+
+
+def reasons_against(actor: Actor, batch: PaymentBatch, action: Action) -> list[str]:
+    """Return the codes of why this person cannot do this now; empty when it is possible as far as the table knows."""
+    rule = RULES[action]
+    reasons = []
+    if batch.status not in rule.statuses:
+        reasons.append(f"status_is_{batch.status}")
+    if not actor.roles_at(batch.employer_id) & rule.roles:
+        reasons.append("role_missing")
+    if rule.scope not in actor.scopes:
+        reasons.append("scope_missing")
+    return reasons
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """One move of a batch: where to, what else changes on it, and how the history tells it."""
+
+    to: BatchStatus
+    event: str
+    actor: HistoryActor
+    now: datetime
+    values: Mapping[str, Any]
+    details: Mapping[str, Any]
+
+
+def move(session: Session, batch: PaymentBatch, step: Move) -> None:
+    """Move a batch: compare-and-set on status and revision, history in the same transaction.
+
+    `batch` is the row as the caller saw it; it is refreshed. `MovedMeanwhile` when it is no longer so, `NotAllowedNow`
+    when the move is not in the table.
+    """
+    if step.to not in MOVES.get(BatchStatus(batch.status), frozenset()):
+        raise NotAllowedNow(f"A batch that is {batch.status} cannot become {step.to.value}.")
+    session.flush()
+    statement = (
+        sa.update(PaymentBatch)
+        .where(
+            col(PaymentBatch.id) == batch.id,
+            col(PaymentBatch.status) == batch.status,
+            col(PaymentBatch.revision) == batch.revision,
+        )
+        .values(status=step.to, updated_at=step.now, **step.values)
+        .execution_options(synchronize_session=False)
+        .returning(col(PaymentBatch.id))
+    )
+    if session.execute(statement).first() is None:
+        raise MovedMeanwhile("Look at the batch again; it is no longer as you saw it.")
+    session.refresh(batch)
+    tell(session, batch, event=step.event, actor=step.actor, now=step.now, details=step.details)
+
+
+def tell(
+    session: Session,
+    batch: PaymentBatch,
+    *,
+    event: str,
+    actor: HistoryActor,
+    now: datetime,
+    details: Mapping[str, Any],
+) -> None:
+    """Record something about a batch in its employer's history, with the figures every record of a batch carries."""
+    history.record(
+        session,
+        Fact(
+            organization_id=batch.employer_id,
+            event=event,
+            actor=actor,
+            occurred_at=now,
+            administration_id=batch.administration_id,
+            payment_batch_id=batch.id,
+            details={
+                "status": batch.status,
+                "revision": batch.revision,
+                "digest": batch.digest,
+                "number_of_transactions": batch.number_of_transactions,
+                "control_sum_cents": batch.control_sum_cents,
+                "requested_execution_date": batch.requested_execution_date.isoformat(),
+                "debtor_account_id": str(batch.debtor_account_id),
+                **details,
+            },
+        ),
+    )

@@ -1,0 +1,166 @@
+"""A payment file that a payroll package exported, uploaded by hand: the same way from here on as a fetched one."""
+
+from dataclasses import dataclass
+from datetime import date
+from uuid import UUID
+
+from sqlmodel import Session, col, select
+
+from app.auth.actor import Actor
+from app.auth.models import Role
+from app.core.clock import amsterdam_date
+from app.core.database import transaction
+from app.core.errors import Conflict, Invalid
+from app.payments import fetching, receiving
+from app.payments import reading as documents
+from app.payments.connections import UPLOAD, visible_administration
+from app.payments.context import Context
+from app.payments.errors import UnreadableDocument
+from app.payments.locks import lock_administration
+from app.payments.models import (
+    AdministrationLink,
+    BatchStatus,
+    Connection,
+    PaymentBatch,
+    PayrollRun,
+    RunIdentity,
+)
+from app.payments.ports import SourceBatch, SourceRun
+from app.payments.totals import content_key, totals_problems
+
+
+class DocumentUnreadable(Invalid):
+    """The bytes are no payroll SEPA file."""
+
+    code = "document_unreadable"
+    title = "The file cannot be read"
+
+
+class TotalsDiffer(Invalid):
+    """The totals in the document do not add up; nothing was made of it."""
+
+    code = "totals_differ"
+    title = "The totals do not add up"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunName:
+    """How the uploader names the run; what is not given follows from the document."""
+
+    year: int | None = None
+    period: int | None = None
+    run_number: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uploaded:
+    """What an upload led to: the run, and whether it was there already with the same content."""
+
+    run_id: UUID
+    is_new: bool
+
+
+def upload(ctx: Context, actor: Actor, administration_id: UUID, data: bytes, name: RunName) -> Uploaded:
+    """Take an uploaded document in. The same content again gives the existing run; nothing is stored of a bad one."""
+    with transaction(ctx.engine) as session:
+        _may_upload(session, actor, administration_id)
+    document = _read(data)
+    with transaction(ctx.engine) as session:
+        run, is_new = _find_or_make_run(ctx, session, administration_id, document, name)
+    reading_id = fetching.store_raw(ctx, run.id, data, payment_date=None, extras={})
+    with transaction(ctx.engine) as session:
+        opened = fetching.open_reading(ctx, session, run.id, reading_id)
+        receiving.take_in(
+            ctx,
+            session,
+            run.id,
+            receiving.Reading(row=opened.row, document=opened.document, extras=opened.extras, actor=actor.as_history()),
+        )
+    return Uploaded(run_id=run.id, is_new=is_new)
+
+
+def _may_upload(session: Session, actor: Actor, administration_id: UUID) -> None:
+    administration = visible_administration(session, actor, administration_id)
+    connection = session.get_one(Connection, administration.connection_id)
+    link = session.get(AdministrationLink, administration_id)
+    if connection.kind != UPLOAD:
+        raise Conflict(
+            "This administration is read from its payroll package. Uploading beside it is off; use an upload connection."
+        )
+    if link is None:
+        raise Conflict("Link the administration to an employer and an account first.")
+    if connection.organization_id in actor.organizations:
+        actor.needs_membership_role(connection.organization_id, Role.ADMIN, Role.PREPARER)
+    else:
+        actor.needs_employer_role(link.employer_id, Role.ADMIN, "office_admin", "office_preparer")
+
+
+def _read(data: bytes) -> SourceBatch:
+    try:
+        document = documents.read_document(data)
+    except UnreadableDocument as fault:
+        raise DocumentUnreadable(fault.explanation, extra={"reason": fault.code}) from fault
+    problems = totals_problems(document)
+    if problems:
+        raise TotalsDiffer("Nothing was made of this file.", errors=problems)
+    if not document.transfers:
+        raise DocumentUnreadable("The file holds no payments.", extra={"reason": "no_payments"})
+    return document
+
+
+def _find_or_make_run(
+    ctx: Context, session: Session, administration_id: UUID, document: SourceBatch, name: RunName
+) -> tuple[PayrollRun, bool]:
+    lock_administration(session, administration_id)
+    key = content_key(document, year=name.year, period=name.period, run_number=name.run_number)
+    identity = session.get(RunIdentity, (administration_id, UPLOAD, key))
+    if identity is not None:
+        return session.get_one(PayrollRun, identity.run_id), False
+    link = session.get_one(AdministrationLink, administration_id)
+    seen = _as_run(ctx, session, administration_id, document, name)
+    run = fetching.new_run(ctx, link, seen, source_kind=UPLOAD, discovered_by="upload")
+    session.add(run)
+    session.flush()
+    session.add(RunIdentity(administration_id=administration_id, source_kind=UPLOAD, external_id=key, run_id=run.id))
+    session.flush()
+    receiving.tell_run(ctx, session, run, "run.seen", {"state": run.state, "discovered_by": "upload"})
+    return run, True
+
+
+def _as_run(ctx: Context, session: Session, administration_id: UUID, document: SourceBatch, name: RunName) -> SourceRun:
+    """Name the run: what was given, else the month of the document's execution date, and the next free number."""
+    day = _execution_date(document) or amsterdam_date(ctx.now())
+    year, period = name.year or day.year, name.period or day.month
+    numbers = session.exec(
+        select(PayrollRun.number)
+        .where(PayrollRun.administration_id == administration_id, PayrollRun.year == year)
+        .order_by(col(PayrollRun.number).desc())
+        .limit(1)
+    ).first()
+    texts = {transfer.remittance_text for transfer in document.transfers}
+    described = next(iter(texts)) if len(texts) == 1 else ""
+    return SourceRun(
+        external_id="",
+        number=name.run_number or (numbers or 0) + 1,
+        year=year,
+        period_start=period,
+        period_end=period,
+        description=described[:100],
+        made_at=ctx.now(),
+        is_locked=True,
+    )
+
+
+def _execution_date(document: SourceBatch) -> date | None:
+    dates = [block.requested_execution_date for block in document.instructions if block.requested_execution_date]
+    return dates[0] if dates else None
+
+
+def batch_of_run(session: Session, run_id: UUID) -> PaymentBatch | None:
+    """Return the newest batch of a run that is not ended, else the newest."""
+    rows = session.exec(
+        select(PaymentBatch).where(PaymentBatch.run_id == run_id).order_by(col(PaymentBatch.created_at).desc())
+    ).all()
+    live = [row for row in rows if row.status not in receiving.ENDED_WITHOUT_FILE]
+    pending = [row for row in live if row.status == BatchStatus.PENDING]
+    return next(iter([*pending, *live, *rows]), None)

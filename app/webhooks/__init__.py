@@ -1,0 +1,1 @@
+"""The public endpoint that payroll packages call."""

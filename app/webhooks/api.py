@@ -1,0 +1,108 @@
+"""The address that is pasted in Nmbrs: check the token, store what came, answer. Everything else happens later.
+
+The token is checked before the body is read. A body that is too large or too slow is recorded without it, and the source
+is poked all the same. Never a refusal because a body cannot be understood: the sender might switch the webhook off.
+"""
+
+import asyncio
+from hashlib import sha256
+from typing import cast
+
+from fastapi import APIRouter, Request, Response
+from sqlmodel import select
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
+
+from app.core.database import transaction
+from app.core.errors import NotFound, PayloadTooLarge, RequestTimeout
+from app.core.ids import token_hash
+from app.core.web import problem_response
+from app.payments.context import Context
+from app.payments.models import Connection, WebhookToken
+from app.payments.syncing import Delivered, record_delivery
+
+MAXIMUM_BODY_BYTES = 64 * 1024
+READ_SECONDS = 10.0
+_LONGEST_TOKEN = 200
+_KEPT_HEADERS = frozenset({"content-type", "content-length", "user-agent", "x-request-id", "x-event", "x-signature"})
+_LONGEST_HEADER = 300
+_LONGEST_QUERY = 4_000
+
+routes = APIRouter(tags=["webhooks"])
+_PATH = "/client/{webhook_token}/webhooks/paymentsbatch"
+
+
+@routes.api_route(_PATH, methods=["POST", "PUT", "GET"], status_code=202, operation_id="receive_webhook_{method}")
+async def receive(request: Request, webhook_token: str) -> Response:
+    """Take a webhook of a payroll package; 202 once it is stored, 404 for an address that is not in use."""
+    context = cast("Context", request.app.state.context)
+    token = await run_in_threadpool(_find, context, webhook_token)
+    if token is None:
+        return problem_response(NotFound("This webhook address is not in use."))
+    body, state = await _read(request)
+    delivered = Delivered(
+        connection_id=token.connection_id,
+        token_id=token.id,
+        method=request.method,
+        headers=_kept_headers(request),
+        query=_printable(request.url.query)[:_LONGEST_QUERY],
+        body=body,
+        body_state=state,
+    )
+    await run_in_threadpool(_store, context, delivered)
+    if state == "too_large":
+        return problem_response(PayloadTooLarge(f"At most {MAXIMUM_BODY_BYTES} bytes; the call itself was noted."))
+    if state == "too_slow":
+        return problem_response(
+            RequestTimeout(f"Send the body within {READ_SECONDS:.0f} s; the call itself was noted.")
+        )
+    return Response(status_code=202)
+
+
+@routes.api_route(_PATH, methods=["HEAD", "OPTIONS"], include_in_schema=False)
+async def probe(request: Request, webhook_token: str) -> Response:
+    """Answer a probe of the address."""
+    token = await run_in_threadpool(_find, cast("Context", request.app.state.context), webhook_token)
+    if token is None:
+        return problem_response(NotFound("This webhook address is not in use."))
+    return Response(status_code=200, headers={"Allow": "POST, PUT, GET, HEAD, OPTIONS"})
+
+
+def _find(context: Context, text: str) -> WebhookToken | None:
+    """Return the token when it is in use. It is looked up by its hash, so no comparison can leak a prefix of it."""
+    if len(text) > _LONGEST_TOKEN:
+        return None
+    with transaction(context.engine) as session:
+        row = session.exec(select(WebhookToken).where(WebhookToken.token_hash == token_hash(text))).one_or_none()
+        if row is None or (row.expires_at is not None and row.expires_at <= context.now()):
+            return None
+        connection = session.get_one(Connection, row.connection_id)
+        return None if connection.deleted_at is not None else row
+
+
+async def _read(request: Request) -> tuple[bytes, str]:
+    body = bytearray()
+    try:
+        async with asyncio.timeout(READ_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAXIMUM_BODY_BYTES:
+                    return b"", "too_large"
+    except (TimeoutError, ClientDisconnect):
+        return b"", "too_slow"
+    return bytes(body), "complete"
+
+
+def _store(context: Context, delivered: Delivered) -> None:
+    with transaction(context.engine) as session:
+        record_delivery(context, session, delivered, body_sha256=sha256(delivered.body).hexdigest())
+
+
+def _kept_headers(request: Request) -> dict[str, str]:
+    return {
+        name: _printable(value)[:_LONGEST_HEADER] for name, value in request.headers.items() if name in _KEPT_HEADERS
+    }
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else "?" for character in text)
