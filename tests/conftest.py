@@ -71,7 +71,9 @@ def payroll() -> FakePayroll:
 
 
 @pytest.fixture
-def service(engine: Engine, database: TestDatabase, clock: FakeClock, payroll: FakePayroll, tmp_path: Path) -> Iterator[Service]:
+def service(
+    engine: Engine, database: TestDatabase, clock: FakeClock, payroll: FakePayroll, tmp_path: Path
+) -> Iterator[Service]:
     """The service as it runs, with the clock and the payroll package of the test."""
     chosen = Settings(
         environment=Environment.TEST,
@@ -115,5 +117,3 @@ def house(ctx: Context, client: TestClient) -> House:
 def other_house(ctx: Context, client: TestClient) -> House:
     """Another employer, of other people."""
     return add_house(ctx, client, name="Slagerij De Vries B.V.")
-
-

@@ -513,7 +513,8 @@ def upgrade() -> None:
         sa.Column("delivered_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint("mode IN ('dry_run', 'live')", name="ck_payment_batch_mode"),
         sa.CheckConstraint(
-            "status IN ('pending', 'approved', 'delivered', 'delivery_unknown', 'accepted', 'executed', 'refused', 'rejected', 'cancelled', 'superseded', 'expired')",
+            "status IN ('pending', 'approved', 'delivered', 'delivery_unknown', 'accepted', "
+            "'executed', 'refused', 'rejected', 'cancelled', 'superseded', 'expired')",
             name="ck_payment_batch_status",
         ),
         sa.CheckConstraint("revision > 0", name="ck_payment_batch_revision"),
@@ -653,7 +654,8 @@ def upgrade() -> None:
         sa.CheckConstraint("decision IN ('pay', 'exclude', 'hold')", name="ck_credit_transfer_decision"),
         sa.CheckConstraint("kind IN ('salary', 'third_party')", name="ck_credit_transfer_kind"),
         sa.CheckConstraint(
-            "status IN ('payable', 'invalid', 'held', 'excluded', 'in_file', 'executed', 'refused', 'returned', 'paid_elsewhere', 'waived')",
+            "status IN ('payable', 'invalid', 'held', 'excluded', 'in_file', "
+            "'executed', 'refused', 'returned', 'paid_elsewhere', 'waived')",
             name="ck_credit_transfer_status",
         ),
         sa.CheckConstraint(

@@ -1,4 +1,4 @@
-"""Who is asking, and what they may see and do. Everything that is shown or changed goes through one of these questions."""
+"""Who is asking, and what they may see and do. All that is shown or changed goes through one of these questions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -48,12 +48,12 @@ class Actor:
         return frozenset(self.employers) | frozenset(self.offices)
 
     def roles_at(self, employer_id: UUID) -> frozenset[str]:
-        """Return the roles held at an employer as `admin`, `approver`, ... and through an office as `office_admin`, ..."""
+        """Return the roles held at an employer as `admin`, ... and through an office as `office_admin`, ..."""
         through_office = {f"office_{role}" for role in self.mandates.get(employer_id, frozenset())}
         return self.employers.get(employer_id, frozenset()) | through_office
 
     def sees_salaries(self, employer_id: UUID) -> bool:
-        """Say whether names, IBANs and amounts of people are shown: to admins and approvers, and to mandated offices."""
+        """Say whether names, IBANs and amounts are shown: to admins and approvers, and to offices that may see them."""
         direct = self.employers.get(employer_id, frozenset())
         return bool(direct & {Role.ADMIN, Role.APPROVER}) or employer_id in self.salaries_through_mandate
 

@@ -105,7 +105,7 @@ class ApiToken(SQLModel, table=True):
     id: UUID = Field(primary_key=True)
     user_id: UUID = Field(foreign_key="user_account.id", index=True)
     token_hash: str = Field(unique=True)
-    scopes: list[str] = Field(sa_type=ARRAY(sa.Text))  # type: ignore[call-overload]
+    scopes: list[str] = Field(sa_type=ARRAY(sa.Text))
     created_at: datetime = moment()
     expires_at: datetime = moment()
     revoked_at: datetime | None = moment(default=None)

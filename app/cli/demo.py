@@ -1,7 +1,7 @@
 """The demo: the main job on an empty machine, with a simulated Nmbrs, real PostgreSQL and real sockets.
 
-It runs the service as a process of its own, sets everything up as an operator and an employer would, and shows each step
-as it happens. Everything lives in a temporary folder, and nothing is left running.
+It runs the service as a process of its own, sets everything up as an operator and an employer would, and shows each
+step as it happens. Everything lives in a temporary folder, and nothing is left running.
 """
 
 import os
@@ -46,7 +46,9 @@ class DemoFailed(click.ClickException):
 
 @click.command()
 @click.option("--exit", "leave", is_flag=True, help="Also approve, write the file and the history, and end.")
-@click.option("--output", type=click.Path(file_okay=False, path_type=Path), default=Path("demo-output"), show_default=True)
+@click.option(
+    "--output", type=click.Path(file_okay=False, path_type=Path), default=Path("demo-output"), show_default=True
+)
 def demo(*, leave: bool, output: Path) -> None:
     """Show the main job: Run Einde becomes an approved SEPA file."""
     with ExitStack() as stack:
@@ -108,7 +110,7 @@ class Stage:
         engine.dispose()
         return issued.token
 
-    def ask(self, method: str, path: str, **options: Any) -> Any:  # noqa: ANN401 - httpx's own options
+    def ask(self, method: str, path: str, **options: Any) -> Any:
         """Call the REST API; `DemoFailed` with the service's own words when it refuses."""
         answer = self._api.request(method, path, **options)
         if answer.is_error:
@@ -247,7 +249,8 @@ class Stage:
             f"\nApprove the batch yourself:"
             f"\n  curl -X POST {self.base_url}/v1/payment-batches/{batch['id']}/approvals \\"
             f"\n    -H 'Authorization: Bearer {self._token}' -H 'If-Match: \"r{batch['revision']}\"' \\"
-            f"\n    -H 'Content-Type: application/json' -d '{{\"digest\": \"{batch['digest']}\", \"pin\": \"{self._pin}\"}}'"
+            f"\n    -H 'Content-Type: application/json' "
+            f'-d \'{{"digest": "{batch["digest"]}", "pin": "{self._pin}"}}\''
             f"\nCtrl-C ends the demo and everything it started."
         )
         try:
@@ -257,7 +260,7 @@ class Stage:
             click.echo("\nThe demo ended.")
 
 
-def _until(look: Callable[[], Any], what: str) -> Any:  # noqa: ANN401 - whatever the API answers
+def _until(look: Callable[[], Any], what: str) -> Any:
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while time.monotonic() < deadline:
         found = look()

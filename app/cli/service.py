@@ -101,17 +101,17 @@ def health(*, of_worker: bool) -> None:
     if of_worker:
         with built_service() as service:
             found = _live_workers(service.context.engine)
-        _report(found > 0, f"{found} live workers")
+        _report(good=found > 0, text=f"{found} live workers")
         return
     try:
         answer = httpx.get(f"http://127.0.0.1:{loaded.port}/readyz", timeout=5, trust_env=False)
     except httpx.HTTPError as error:
-        _report(False, f"no answer on port {loaded.port} ({type(error).__name__})")
+        _report(good=False, text=f"no answer on port {loaded.port} ({type(error).__name__})")
         return
-    _report(answer.status_code == httpx.codes.OK, answer.text)
+    _report(good=answer.is_success, text=answer.text)
 
 
-def _report(good: bool, text: str) -> None:  # noqa: FBT001 - the verdict comes first
+def _report(*, good: bool, text: str) -> None:
     click.echo(text, err=not good)
     if not good:
         sys.exit(1)

@@ -98,7 +98,7 @@ def user() -> None:
 )
 @_json
 def add_user(email: str, name: str, organization: UUID, role: str, pin_file: Path | None, *, as_json: bool) -> None:
-    """Add a person to an organization with a role; a known e-mail gets the role on top. Repeating it changes nothing."""
+    """Add a person to an organization with a role; a known e-mail gets the role on top of those it has."""
 
     def use(_ctx: Context, session: Session, act: Act) -> UUID:
         row = people.add_user(session, act, email=email, name=name)

@@ -8,13 +8,8 @@ from sqlalchemy import Engine
 from sqlmodel import Session
 
 # A stuck lock must become an error of one request, not a pile of waiting ones.
-_OPTIONS = " ".join(
-    (
-        "-c timezone=UTC",
-        "-c lock_timeout=10000",
-        "-c statement_timeout=60000",
-        "-c idle_in_transaction_session_timeout=120000",
-    )
+_OPTIONS = (
+    "-c timezone=UTC -c lock_timeout=10000 -c statement_timeout=60000 -c idle_in_transaction_session_timeout=120000"
 )
 _BEFORE_COMMIT = "before_commit"
 

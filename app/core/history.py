@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Field, Session, SQLModel
 
+from app.core.columns import moment
 from app.core.database import before_commit
 
 _PENDING = "history"
@@ -41,7 +42,7 @@ class HistoryEntry(SQLModel, table=True):
 
     organization_id: UUID = Field(primary_key=True)
     sequence: int = Field(primary_key=True, sa_type=sa.BigInteger)
-    occurred_at: datetime = Field(sa_type=sa.DateTime(timezone=True))  # type: ignore[call-overload]
+    occurred_at: datetime = moment()
     event: str
     actor_kind: str
     actor_id: UUID | None = None
@@ -66,7 +67,7 @@ OPERATOR = HistoryActor(kind="operator", name="operator")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
-    """One thing that happened to an organization. `details` holds JSON values without secrets, salaries or IBANs of people."""
+    """One thing that happened to an organization. `details` holds JSON without secrets, salaries or people's IBANs."""
 
     organization_id: UUID
     event: str
@@ -122,7 +123,7 @@ def _row(fact: Fact, sequence: int) -> dict[str, Any]:
 
 def canonical_payload(fact: Fact, sequence: int) -> str:
     """Return the canonical JSON of a record: everything it says, its place in the sequence included."""
-    content = {
+    content: dict[str, Any] = {
         "organization_id": str(fact.organization_id),
         "sequence": sequence,
         "occurred_at": fact.occurred_at.isoformat(),

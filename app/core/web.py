@@ -1,4 +1,4 @@
-"""What every HTTP route shares: strict JSON, problem+json, sessions that commit before the answer, paging, request ids."""
+"""What every HTTP route shares: strict JSON, problem+json, sessions that commit before the answer, paging."""
 
 import base64
 import binascii

@@ -1,8 +1,8 @@
 """The one function that defers jobs, on the connection of the caller's transaction.
 
-An event and its job commit together or not at all. The trap this page exists for: when a job with the same queueing lock
-waits already, the engine's INSERT fails and leaves the caller's transaction aborted; a later COMMIT then silently rolls
-back, and an acknowledged webhook is gone. So each job is deferred inside a savepoint of its own.
+An event and its job commit together or not at all. The trap this page exists for: when a job with the same queueing
+lock waits already, the engine's INSERT fails and leaves the caller's transaction aborted; a later COMMIT then silently
+rolls back, and an acknowledged webhook is gone. So each job is deferred inside a savepoint of its own.
 """
 
 from collections.abc import Mapping

@@ -201,15 +201,16 @@ def _xml(text: str) -> Tree:
     except etree.XMLSyntaxError:
         return {}
     described: Any = root.getroottree().docinfo  # the stubs leave out doctype
-    return {} if described.doctype else {etree.QName(root).localname: _element(root, 0)}
+    return {} if described.doctype else {etree.QName(root).localname: _element(root)}
 
 
-def _element(element: etree._Element, depth: int) -> Tree:
-    if not (len(element) or element.attrib) or depth > _MAX_DEPTH:
+def _element(element: etree._Element) -> Tree:
+    # Goes no deeper than the 256 levels that the XML library takes.
+    if not (len(element) or element.attrib):
         return element.text or ""
     parts: dict[str, Tree] = {etree.QName(str(name)).localname: str(text) for name, text in element.attrib.items()}
     for child in element:
-        name, tree = etree.QName(child).localname, _element(child, depth + 1)
+        name, tree = etree.QName(child).localname, _element(child)
         before = parts.get(name, [])
         parts[name] = [*(before if isinstance(before, list) else [before]), tree] if name in parts else tree
     return parts

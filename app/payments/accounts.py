@@ -103,7 +103,7 @@ def find_account(session: Session, actor: Actor, account_id: UUID) -> DebtorAcco
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirmation:
-    """What an employer admin states about an account: its holder as the bank has it, who is authorised, on what evidence."""
+    """What an employer admin states about an account: holder as the bank has it, authorised person, evidence."""
 
     holder_name: str
     authorised_person: str
@@ -186,8 +186,8 @@ def set_limits(
 ) -> LimitView:
     """Set the limits of an account, in cents; None is no limit of that kind.
 
-    The first setting and every lowering hold at once. A raise waits for a second employer admin who asks for exactly the
-    same, or for a day.
+    The first setting and every lowering hold at once. A raise waits for a second employer admin who asks for exactly
+    the same, or for a day.
     """
     account = find_account(session, actor, account_id)
     actor.needs_employer_role(account.employer_id, Role.ADMIN)

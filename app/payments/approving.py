@@ -1,7 +1,8 @@
 """Approving a batch: the last look at everything before money can move.
 
-Order: who may -> the PIN (its try committed first) -> a fresh reading (no transaction open) -> the file built and checked
-from the revision that was shown -> then, under the locks, everything once more, the approval, the claims, the file.
+Order: who may -> the PIN (its try committed first) -> a fresh reading (no transaction open) -> the file built and
+checked from the revision that was shown -> then, under the locks, everything once more, the approval, the claims, the
+file.
 """
 
 from dataclasses import dataclass
@@ -141,7 +142,7 @@ def visible_batch(session: Session, actor: Actor, batch_id: UUID) -> PaymentBatc
 
 
 def check_pin(ctx: Context, actor: Actor, wish: Wish) -> None:
-    """Check the PIN; a refusal is written to the history in a transaction of its own, whatever becomes of the request."""
+    """Check the PIN; a refusal goes to the history in a transaction of its own, whatever becomes of the request."""
     attempt = PinAttempt(user_id=actor.user_id, token_id=actor.token_id, pin=wish.pin, now=ctx.now(), new_id=ctx.new_id)
     try:
         verify_pin(ctx.engine, attempt)
@@ -230,7 +231,7 @@ def _built(content: BatchContent, now: datetime) -> Prepared:
 
 
 def approve_batch(ctx: Context, session: Session, actor: Actor, wish: Wish, prepared: Prepared) -> PaymentBatch:
-    """Approve under the locks. The last needed approval takes the claims and stores the file; else the batch waits on."""
+    """Approve under the locks. The last needed approval takes the claims and stores the file; else the batch waits."""
     batch = lock_batch(session, wish.batch_id)
     authorise(actor, batch, Action.APPROVE)
     _require_shown(batch, wish)
@@ -291,7 +292,8 @@ def _check_limits(ctx: Context, session: Session, content: BatchContent) -> None
         first = over[0]
         raise PaymentLimitExceeded(
             f"The limit {first.kind.value} is EUR {cents_to_text(first.limit_cents)}, "
-            f"EUR {cents_to_text(first.used_cents)} of it is used, and this asks EUR {cents_to_text(first.asked_cents)}.",
+            f"EUR {cents_to_text(first.used_cents)} of it is used, "
+            f"and this asks EUR {cents_to_text(first.asked_cents)}.",
             extra={
                 "exceeded": [
                     {
@@ -398,7 +400,7 @@ def _file_row(ctx: Context, batch: PaymentBatch, prepared: Prepared) -> PaymentF
 
 
 def recall_approval(ctx: Context, session: Session, actor: Actor, batch_id: UUID) -> PaymentBatch:
-    """Take one's approval back. Free while the file was never handed out; claims are released and the file is void then."""
+    """Take one's approval back, free while the file was never handed out: claims are released and the file is void."""
     batch = lock_batch(session, batch_id)
     authorise(actor, batch, Action.RECALL)
     mine = session.exec(
@@ -427,7 +429,7 @@ def _recall_file(ctx: Context, session: Session, actor: Actor, batch: PaymentBat
     ).all()
     if any(file.handed_out_at is not None for file in files):
         raise NotAllowedNow(
-            "The file was handed out, so it may be at the bank. It can be withdrawn only when two people say that it is not."
+            "The file was handed out, so it may be at the bank. Only two people who say that it is not can withdraw it."
         )
     for file in files:
         file.voided_at = ctx.now()

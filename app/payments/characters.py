@@ -1,8 +1,8 @@
 """The SEPA character set, and how other text is written in it.
 
 The European Payments Council's table comes first (EPC217-08, `epc217_08.tsv`); `own_replacements.tsv` fills its gaps,
-where it has only a full stop for a letter or number. Verification of Payee compares the *written* name with the account's holder,
-so nothing is ever filled in, and whatever changed is reported to the person who approves.
+where it has only a full stop for a letter or number. Verification of Payee compares the *written* name with the
+account's holder, so nothing is ever filled in, and whatever changed is reported to the person who approves.
 """
 
 import re

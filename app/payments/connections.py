@@ -287,7 +287,8 @@ def link_administration(
     """Link an administration to an employer and its default account, or change the link.
 
     It needs the connection's admin and an employer admin: one person who is both, or the office's admin under a live
-    mandate for the first link. A change of an existing link comes from the employer's side. Go-live never moves earlier.
+    mandate for the first link. A change of an existing link comes from the employer's side. Go-live never moves
+    earlier.
     """
     connection = session.get_one(Connection, administration.connection_id)
     existing = session.get(AdministrationLink, administration.id, with_for_update=True)

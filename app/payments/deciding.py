@@ -177,8 +177,8 @@ def _may_be_put_back(row: CreditTransfer, reason: str | None) -> None:
         raise Conflict("The line is no longer in the run at the source; it cannot be paid from here.")
     if row.hold_code in _NEEDS_TWO_PEOPLE:
         raise Conflict(
-            "This line came into the run after a part of it was approved; paying it takes two people and is not possible "
-            "here yet. Recall the approval while the file was not handed out, or pay it at the bank and note it there."
+            "This line came into the run after a part of it was approved; paying it takes two people and is not "
+            "possible here yet. Recall the approval while the file was not handed out, or pay it at the bank."
         )
     if row.hold_code is not None and not reason:
         message = "Say why this line is paid although it looks paid already."

@@ -18,9 +18,9 @@ class FaultKind(StrEnum):
 class SourceFault(Exception):
     """A payroll source did not give what was asked.
 
-    `code` is stable (`source_unreachable`, `right_missing`, ...); `operation` is the exact name of the call at the source
-    (`CompanyService.Run_GetList`); `explanation` says in plain words what to do and holds no secret and no personal data.
-    `vendor_code` is the source's own number when it gave one.
+    `code` is stable (`source_unreachable`, `right_missing`, ...); `operation` is the exact name of the call at the
+    source (`CompanyService.Run_GetList`); `explanation` says in plain words what to do and holds no secret and no
+    personal data. `vendor_code` is the source's own number when it gave one.
     """
 
     kind: FaultKind
@@ -36,7 +36,7 @@ class SourceFault(Exception):
 
 @dataclass(eq=False)
 class UnreadableDocument(Exception):
-    """The bytes are no payroll SEPA file that can be trusted; `code` is stable, `explanation` says why and what to do."""
+    """The bytes are no payroll SEPA file to trust; `code` is stable, `explanation` says why and what to do."""
 
     code: str
     explanation: str

@@ -62,7 +62,7 @@ def defer_fetch(session: Session, run_id: UUID, *, not_before: datetime | None =
 
 
 def fetch_run(ctx: Context, run_id: UUID) -> ReadingOutcome | None:
-    """Fetch the payments of a run and take them in. What fails is written on the run, in words, and retried if time helps."""
+    """Fetch the payments of a run and take them in; what fails is written on the run, and retried if time helps."""
     question = _question(ctx, run_id)
     if question is None:
         return None
@@ -77,7 +77,7 @@ def fetch_run(ctx: Context, run_id: UUID) -> ReadingOutcome | None:
 
 
 def read_again(ctx: Context, run_id: UUID, *, timeout_seconds: float) -> ReadingOutcome | None:
-    """Read a fetched run again now, for an approval; faults are the caller's to handle. None when there is no document."""
+    """Read a fetched run again now, for an approval; None when there is no document. Faults are the caller's."""
     question = _question(ctx, run_id, timeout_seconds=timeout_seconds)
     if question is None:
         return None

@@ -88,7 +88,7 @@ def _digest_lines(content: BatchContent) -> Iterable[DigestLine]:
 
 
 def file_content(content: BatchContent, *, created_at: datetime) -> FileContent:
-    """Return what the file of this revision holds; `created_at` is stored with the file, so a repeat gives equal bytes."""
+    """Return what the file of this revision holds; `created_at` is stored with it, so a repeat gives equal bytes."""
     batch, account = content.batch, content.account
     message_id = identifiers.message_id(batch.id, batch.revision, dry_run=batch.mode == LinkMode.DRY_RUN)
     return FileContent(

@@ -1,7 +1,7 @@
 """The catalogue of findings: what each code means, how much it matters and what to do, in English and Dutch.
 
-`{name}` in a text is filled from the finding's figures. Figures hold no salaries and no full IBANs, because findings are
-shown to people who may not see those.
+`{name}` in a text is filled from the finding's figures. Figures hold no salaries and no full IBANs, because findings
+are shown to people who may not see those.
 """
 
 import dataclasses
@@ -144,7 +144,7 @@ CATALOGUE: Mapping[str, FindingText] = {
     ),
     "third_party_text_changed": _remark(
         Severity.WARNING,
-        "The description of a payment to a third party holds characters that SEPA does not know; look at both versions.",
+        "The description of a payment to a third party holds characters SEPA does not know; look at both versions.",
         "De omschrijving van een betaling aan een derde bevat tekens die SEPA niet kent; bekijk beide versies.",
         "Confirm that the receiver can still match the payment, or correct it in the payroll package.",
         "Bevestig dat de ontvanger de betaling nog kan plaatsen, of pas het aan in het salarispakket.",
@@ -253,8 +253,8 @@ CATALOGUE: Mapping[str, FindingText] = {
     ),
     "one_line": _remark(
         Severity.WARNING,
-        "Only one line will be paid: the bank checks the name also when you opted out, and the amount shows on the statement.",
-        "Er wordt maar een regel betaald: de bank controleert dan altijd de naam, en het bedrag staat op het afschrift.",
+        "Only one line will be paid: the bank then always checks the name, and the amount shows.",
+        "Er wordt maar een regel betaald: de bank controleert dan altijd de naam, en het bedrag is te zien.",
         _LOOK_EN,
         _LOOK_NL,
     ),

@@ -70,7 +70,7 @@ class RawDocument:
 
 
 class RemittanceKind(StrEnum):
-    """How the remittance information of a line is written: free text, a structured creditor reference, or not at all."""
+    """How the remittance information of a line is written: free text, a structured reference, or not at all."""
 
     NONE = "none"
     UNSTRUCTURED = "unstructured"
@@ -117,7 +117,7 @@ class SourceInstruction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceBatch:
-    """A payroll SEPA file, read. `schema` is for instance `pain.001.001.09`; the declared totals are of the group header."""
+    """A payroll SEPA file, read. `schema` is like `pain.001.001.09`; the declared totals are of the group header."""
 
     schema: str
     message_id: str | None

@@ -1,4 +1,4 @@
-"""Taking a reading of a run in: obligations, lines, findings and batch in one transaction, under the administration's lock.
+"""Taking a reading of a run in: obligations, lines, findings and batch, under the administration's lock.
 
 The same for every source. A reading may be taken in twice, by two workers, or again weeks later: unique constraints and
 the lock make that harmless, and nothing that was approved changes.
@@ -515,6 +515,7 @@ def tell_run(
     details: Mapping[str, Any],
     actor: HistoryActor = SYSTEM,
 ) -> None:
+    """Record something about a run in its employer's history."""
     history.record(
         session,
         Fact(

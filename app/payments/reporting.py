@@ -135,7 +135,7 @@ def history_lines(session: Session, question: HistoryQuestion) -> list[HistoryLi
 def in_words(
     session: Session, entries: Sequence[HistoryEntry], *, with_totals_of: frozenset[UUID]
 ) -> list[HistoryLine]:
-    """Return records with accounts and administrations by name; totals only of organizations whose salaries may be seen."""
+    """Return records with accounts and administrations by name; totals only where salaries may be seen."""
     facts = [_visible(json.loads(entry.payload), entry.organization_id in with_totals_of) for entry in entries]
     accounts = _accounts(session, facts)
     administrations = _administrations(session, {entry.administration_id for entry in entries})

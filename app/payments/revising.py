@@ -85,7 +85,7 @@ def void_approvals(session: Session, batch: PaymentBatch, *, reason: str, ctx: C
 
 
 def compute(ctx: Context, session: Session, batch: PaymentBatch) -> dict[str, Any]:
-    """Compute line statuses, findings, totals and digest for the batch as its rows stand; return the batch's columns."""
+    """Compute line statuses, findings, totals and digest for the batch as its rows stand; return its columns."""
     account = session.get_one(DebtorAccount, batch.debtor_account_id)
     transfers = transfers_of(session, batch.id)
     _renew_attempts(ctx, session, transfers)

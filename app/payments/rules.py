@@ -15,8 +15,8 @@ from app.core.money import CURRENCY, MAXIMUM_TRANSFER_CENTS
 from app.payments import iban as ibans
 from app.payments.characters import clean, is_identifier
 from app.payments.check_digits import is_creditor_reference, is_dutch_payment_reference
-from app.payments.findings import Draft
-from app.payments.models import TransferKind
+from app.payments.findings import CATALOGUE, Draft
+from app.payments.models import Severity, TransferKind
 from app.payments.ports import RemittanceKind, SourceTransfer
 from app.payments.sepa_model import (
     ISSUER_DUTCH,
@@ -124,14 +124,17 @@ def judge(lines: Sequence[RuleLine], facts: BatchFacts) -> list[Draft]:
     names_of_account: dict[str, set[str]] = {}
     for line in lines:
         names_of_account.setdefault(line.creditor_iban, set()).add(line.creditor_name)
-    found = list(_batch_findings(lines, facts))
+    of_lines: list[Draft] = []
+    paying: Counter[str] = Counter()
     for line in lines:
-        found.extend(_line_errors(line, facts))
-        found.extend(_line_remarks(line, names_of_account))
-    return found
+        findings = list(_line_findings(line, facts))
+        of_lines += [*findings, *_line_remarks(line, names_of_account)]
+        if line.status_pays and not any(CATALOGUE[draft.code].severity is Severity.ERROR for draft in findings):
+            paying[line.kind] += 1
+    return [*_source_findings(lines, facts), *_shape_findings(paying, facts), *of_lines]
 
 
-def _batch_findings(lines: Sequence[RuleLine], facts: BatchFacts) -> Iterator[Draft]:
+def _source_findings(lines: Sequence[RuleLine], facts: BatchFacts) -> Iterator[Draft]:
     if facts.source_debtor_iban and ibans.normalise(facts.source_debtor_iban) != facts.debtor_iban:
         yield Draft(code="source_account_differs", figures={"account": ibans.mask(facts.source_debtor_iban)})
     if facts.is_upload:
@@ -146,16 +149,18 @@ def _batch_findings(lines: Sequence[RuleLine], facts: BatchFacts) -> Iterator[Dr
         yield Draft(code="people_missing", figures={"of": facts.people_in_run, "missing": facts.people_missing})
     if facts.paid_before_in_period:
         yield Draft(code="partly_paid_period", figures={"count": facts.paid_before_in_period, "of": len(lines)})
+
+
+def _shape_findings(paying: Counter[str], facts: BatchFacts) -> Iterator[Draft]:
     if (facts.requested_execution_date - facts.today).days > 35:  # noqa: PLR2004 - the figure of the text
         yield Draft(code="date_far_ahead")
-    kinds = Counter(line.kind for line in lines if line.status_pays)
-    if kinds.total() == 1:
+    if paying.total() == 1:
         yield Draft(code="one_line")
-    elif 1 in kinds.values():
+    elif 1 in paying.values():
         yield Draft(code="one_line_instruction")
 
 
-def _line_errors(line: RuleLine, facts: BatchFacts) -> Iterator[Draft]:
+def _line_findings(line: RuleLine, facts: BatchFacts) -> Iterator[Draft]:
     yield from _iban_errors(line, facts)
     if line.currency != CURRENCY:
         yield Draft(

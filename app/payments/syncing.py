@@ -1,7 +1,7 @@
 """Finding out which runs there are: after a webhook, on request, and by a poll that needs no webhook at all.
 
-A webhook only says that it may be worth asking. What it seems to be about narrows the question when it fits what we know,
-and widens it to everything otherwise.
+A webhook only says that it may be worth asking. What it seems to be about narrows the question when it fits what we
+know, and widens it to everything otherwise.
 """
 
 from collections.abc import Sequence

@@ -84,9 +84,7 @@ def _may_upload(session: Session, actor: Actor, administration_id: UUID) -> None
     connection = session.get_one(Connection, administration.connection_id)
     link = session.get(AdministrationLink, administration_id)
     if connection.kind != UPLOAD:
-        raise Conflict(
-            "This administration is read from its payroll package. Uploading beside it is off; use an upload connection."
-        )
+        raise Conflict("This administration is read from its payroll package; uploading beside it is off.")
     if link is None:
         raise Conflict("Link the administration to an employer and an account first.")
     if connection.organization_id in actor.organizations:

@@ -1,7 +1,8 @@
 """The address that is pasted in Nmbrs: check the token, store what came, answer. Everything else happens later.
 
-The token is checked before the body is read. A body that is too large or too slow is recorded without it, and the source
-is poked all the same. Never a refusal because a body cannot be understood: the sender might switch the webhook off.
+The token is checked before the body is read. A body that is too large or too slow is recorded without it, and the
+source is poked all the same. Never a refusal because a body cannot be understood: the sender might switch the webhook
+off.
 """
 
 import asyncio

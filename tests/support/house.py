@@ -1,4 +1,4 @@
-"""Builders: an employer with people, account, limit and administration, made through the same use cases as in real life."""
+"""Builders: an employer with people, account, limit and administration, made through the same use cases."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -49,7 +49,11 @@ def lines(count: int = 3, *, cents: int = 250_000, text: str = "Salaris november
 
 
 def document(
-    rows: Iterable[Line] | None = None, *, day: str = "2026-11-25", payer_iban: str = ACCOUNT_IBAN, purpose: str = "SALA"
+    rows: Iterable[Line] | None = None,
+    *,
+    day: str = "2026-11-25",
+    payer_iban: str = ACCOUNT_IBAN,
+    purpose: str = "SALA",
 ) -> bytes:
     """Return a payroll file with these lines, as a package exports it."""
     block = Block(lines=list(lines() if rows is None else rows), date=day, payer_iban=payer_iban, purpose=purpose)
@@ -140,7 +144,7 @@ def act(ctx: Context) -> Act:
     return Act(actor=OPERATOR, now=ctx.now(), new_id=ctx.new_id)
 
 
-def add_person(  # noqa: PLR0913 - a person has many sides
+def add_person(
     ctx: Context,
     client: TestClient,
     organization_id: UUID,
@@ -167,7 +171,9 @@ def add_organization(ctx: Context, kind: OrganizationKind, name: str) -> UUID:
         return people.add_organization(session, act(ctx), kind=kind, name=name).id
 
 
-def add_account(boss: Person, employer_id: UUID, *, iban: str = ACCOUNT_IBAN, per_batch: str | None = "50000.00") -> str:
+def add_account(
+    boss: Person, employer_id: UUID, *, iban: str = ACCOUNT_IBAN, per_batch: str | None = "50000.00"
+) -> str:
     """Add a confirmed account with a limit; return its id."""
     body = {"iban": iban, "holder_name": "Bakkerij Jansen B.V."}
     account_id = str(boss.post(f"/v1/employers/{employer_id}/debtor-accounts", body).json()["id"])

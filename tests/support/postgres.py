@@ -31,7 +31,9 @@ class TestDatabase:
         engine = sa.create_engine(self.superuser_url, poolclass=sa.NullPool)
         with engine.begin() as connection:
             tables = connection.execute(
-                sa.text("SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version'")
+                sa.text(
+                    "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version'"
+                )
             ).scalars()
             connection.execute(sa.text("SET session_replication_role = replica"))
             connection.execute(sa.text(f"TRUNCATE {', '.join(tables)} RESTART IDENTITY CASCADE"))

@@ -278,6 +278,7 @@ def _end(  # noqa: PLR0913 - the parts of a request
     ctx: Context,
     actor: Actor,
     session: Session,
+    *,
     key: str | None,
     batch_id: UUID,
     revision: int,
@@ -305,7 +306,9 @@ def reject(
     body: schemas.Ending,
 ) -> Response:
     """Reject the batch with a reason. Its run can be offered again."""
-    return _end(request, ctx, actor, session, key, batch_id, revision, body, Action.REJECT)
+    return _end(
+        request, ctx, actor, session, key=key, batch_id=batch_id, revision=revision, body=body, action=Action.REJECT
+    )
 
 
 @routes.post("/payment-batches/{batch_id}/cancellation", response_model=schemas.BatchOut, responses=problems(*_CHANGES))
@@ -320,7 +323,9 @@ def cancel(
     body: schemas.Ending,
 ) -> Response:
     """Cancel the batch with a reason. Its run can be offered again."""
-    return _end(request, ctx, actor, session, key, batch_id, revision, body, Action.CANCEL)
+    return _end(
+        request, ctx, actor, session, key=key, batch_id=batch_id, revision=revision, body=body, action=Action.CANCEL
+    )
 
 
 @routes.get(

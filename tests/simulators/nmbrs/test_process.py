@@ -2,6 +2,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,32 +14,52 @@ from simulators.nmbrs.faults import FaultKind
 from simulators.nmbrs.process import ROOT, SimulatorClient, SimulatorError, run_simulator
 from tests.simulators.nmbrs.by_hand import Soap
 
-START = [sys.executable, "-m", "simulators.nmbrs", "--port", "0"]
+
+@contextmanager
+def started(*options: str) -> Iterator[tuple[subprocess.Popen[bytes], SimulatorClient]]:
+    """A simulator started by hand, and gone afterwards whatever happens."""
+    command = [sys.executable, "-m", "simulators.nmbrs", "--port", "0", *options]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline().decode()
+            assert line.startswith("nmbrs-simulator listening on http://127.0.0.1:")
+            client = SimulatorClient(line.rpartition(" ")[2].strip(), process.pid)
+            yield process, client
+            client.close()
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
 def test_it_says_where_it_listens_and_stops_when_told(signal_number: signal.Signals):
     """One line on standard output when ready; a clean end on SIGTERM and SIGINT."""
-    with subprocess.Popen(START, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        url = line.removeprefix("nmbrs-simulator listening on ").strip()
-        assert httpx.get(f"{url}/_control/calls", trust_env=False).json() == []
+    with started() as (process, simulator):
+        assert simulator.calls() == []
         process.send_signal(signal_number)
 
         assert process.wait(timeout=20) == 0
-        assert process.stdout.read() == ""
+        assert process.stdout is not None
+        assert process.stdout.read() == b""
 
 
 def test_it_ends_with_its_input_when_asked_to():
     """So that it does not outlive a parent that was killed."""
-    with subprocess.Popen(
-        [*START, "--stop-at-end-of-input"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
-        assert process.stdout is not None
+    with started("--stop-at-end-of-input") as (process, _):
         assert process.stdin is not None
-        process.stdout.readline()
         process.stdin.close()
+
+        assert process.wait(timeout=20) == 0
+
+
+def test_it_stops_while_a_call_is_held_up():
+    """Nobody who waits for an answer keeps the process alive."""
+    with started() as (process, simulator), httpx.Client(trust_env=False) as http:
+        simulator.add_fault(FaultKind.DELAY, seconds=600)
+        http.timeout = httpx.Timeout(20, read=0.05)
+        with pytest.raises(httpx.ReadTimeout):
+            Soap(simulator=simulator, http=http).call("Company.List_GetAll")
+        process.terminate()
 
         assert process.wait(timeout=20) == 0
 
@@ -66,21 +88,3 @@ def test_data_that_cannot_be_used_is_told(data: dict[str, Any], tmp_path: Path):
         pass
     with pytest.raises(SimulatorError, match="No such file"), run_simulator(tmp_path / "none.json"):
         pass
-
-
-def test_it_stops_while_a_call_is_held_up():
-    """Nobody who waits for an answer keeps the process alive."""
-    with subprocess.Popen(START, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        url = process.stdout.readline().removeprefix("nmbrs-simulator listening on ").strip()
-        simulator = SimulatorClient(url, process.pid)
-        simulator.add_fault(FaultKind.DELAY, seconds=600)
-        with httpx.Client(trust_env=False, timeout=20) as http:
-            soap = Soap(simulator=simulator, http=http)
-            http.timeout = httpx.Timeout(20, read=0.05)
-            with pytest.raises(httpx.ReadTimeout):
-                soap.call("Company.List_GetAll")
-        simulator.close()
-        process.terminate()
-
-        assert process.wait(timeout=20) == 0
