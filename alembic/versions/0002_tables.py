@@ -392,6 +392,7 @@ def upgrade() -> None:
         sa.Column("source_kind", sa.String(), nullable=False),
         sa.Column("external_id", sa.String(), nullable=False),
         sa.Column("run_id", sa.Uuid(), nullable=False),
+        sa.Column("last_seen_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(
             ["administration_id"],
             ["administration.id"],

@@ -13,12 +13,12 @@ from app.auth.models import Role
 from app.core import history
 from app.core.errors import Conflict, Invalid, NotFound, Problem
 from app.core.history import Fact
-from app.payments import bank_profiles, claims, iban
+from app.payments import bank_profiles, claims, iban, revising
 from app.payments.characters import clean
 from app.payments.context import Context
 from app.payments.limits import LimitKind, LimitUse, uses
 from app.payments.locks import lock_accounts
-from app.payments.models import AccountState, DebtorAccount, PaymentLimit
+from app.payments.models import AccountState, BatchStatus, DebtorAccount, PaymentBatch, PaymentLimit
 from app.payments.sepa_model import MAXIMUM_NAME_LENGTH, SCHEMAS
 
 RAISE_WAITS = timedelta(hours=24)
@@ -128,17 +128,14 @@ def confirm_account(
     session.add(account)
     details = {"authorised_person": stated.authorised_person, "evidence": stated.evidence}
     _tell(ctx, session, actor, account, "account.confirmed", details)
+    _revise_pending(ctx, session, actor, account)
     return account
 
 
 def change_account(
     ctx: Context, session: Session, actor: Actor, account_id: UUID, changes: Mapping[str, Any]
 ) -> DebtorAccount:
-    """Change the schema or batch booking of an account, or suspend it. Batches that wait keep what their digest says.
-
-    A pending batch that uses the account must be looked at again: its digest names these values, so its next approval
-    is refused until somebody revises it.
-    """
+    """Change the schema or batch booking of an account, or suspend it. Pending batches on it get a new revision."""
     account = find_account(session, actor, account_id)
     actor.needs_employer_role(account.employer_id, Role.ADMIN)
     account = lock_accounts(session, {account.id})[account.id]
@@ -152,7 +149,24 @@ def change_account(
         account.state = AccountState.SUSPENDED
     session.add(account)
     _tell(ctx, session, actor, account, "account.changed", {name: str(value) for name, value in changes.items()})
+    _revise_pending(ctx, session, actor, account)
     return account
+
+
+def _revise_pending(ctx: Context, session: Session, actor: Actor, account: DebtorAccount) -> None:
+    """Revise the pending batches on an account: their digest names its holder, schema and batch booking."""
+    session.flush()
+    batches = session.exec(
+        select(PaymentBatch)
+        .where(PaymentBatch.debtor_account_id == account.id, PaymentBatch.status == BatchStatus.PENDING)
+        .order_by(col(PaymentBatch.id))
+        .with_for_update()
+    ).all()
+    for batch in batches:
+        change = revising.Change(
+            event="batch.account_changed", actor=actor.as_history(), values={"edited_by": actor.user_id}, details={}
+        )
+        revising.revise(ctx, session, batch, change)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

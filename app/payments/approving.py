@@ -43,6 +43,7 @@ from app.payments.models import (
     Approval,
     BatchStatus,
     CreditTransfer,
+    DebtorAccount,
     Finding,
     LinkMode,
     PaymentBatch,
@@ -239,7 +240,7 @@ def approve_batch(ctx: Context, session: Session, actor: Actor, wish: Wish, prep
     if digest.digest(filing.digest_content(content)) != batch.digest or prepared.digest != batch.digest:
         raise BatchChanged("What the file would hold has changed since the batch was shown. Save it again and look.")
     holds.refuse_when_held(session, batch)
-    _check_account(content)
+    check_account(content.account)
     _check_acknowledged(session, batch)
     check_date(batch.requested_execution_date, content.account, ctx)
     if batch.mode == LinkMode.LIVE:
@@ -252,11 +253,12 @@ def approve_batch(ctx: Context, session: Session, actor: Actor, wish: Wish, prep
     return _complete(ctx, session, actor, content, prepared)
 
 
-def _check_account(content: BatchContent) -> None:
-    if content.account.state != AccountState.CONFIRMED:
+def check_account(account: DebtorAccount) -> None:
+    """Refuse an account that the employer has not confirmed, or has suspended."""
+    if account.state != AccountState.CONFIRMED:
         raise AccountNotConfirmed(
-            f"The account is {content.account.state}. An employer admin confirms it with "
-            f"POST /v1/debtor-accounts/{content.account.id}/confirmation."
+            f"The account is {account.state}. An employer admin confirms it with "
+            f"POST /v1/debtor-accounts/{account.id}/confirmation."
         )
 
 

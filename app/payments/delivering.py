@@ -8,7 +8,7 @@ from sqlmodel import Session, col, select
 from app.auth.actor import Actor
 from app.core.errors import Conflict, Invalid, NotFound, Problem
 from app.payments import bank_profiles, calendar, claims, holds
-from app.payments.approving import file_place
+from app.payments.approving import check_account, file_place
 from app.payments.context import Context
 from app.payments.deciding import require_revision
 from app.payments.errors import NotAllowedNow
@@ -61,7 +61,9 @@ def hand_out(ctx: Context, session: Session, actor: Actor, batch_id: UUID, asked
     first = file.handed_out_at is None
     if first and batch.mode == LinkMode.LIVE:
         holds.refuse_when_held(session, batch)
-        _check_in_time(ctx, session, batch)
+        account = session.get_one(DebtorAccount, batch.debtor_account_id)
+        check_account(account)
+        _check_in_time(ctx, batch, account)
         file.handed_out_at = ctx.now()
         session.add(file)
         claims.mark_handed_out(session, batch.id)
@@ -100,8 +102,7 @@ def _check_mode(batch: PaymentBatch, asked: Asked) -> None:
         raise DryRunOnly("This file is of a dry run and must not go to a bank. Add ?dry=1 to look at it.")
 
 
-def _check_in_time(ctx: Context, session: Session, batch: PaymentBatch) -> None:
-    account = session.get_one(DebtorAccount, batch.debtor_account_id)
+def _check_in_time(ctx: Context, batch: PaymentBatch, account: DebtorAccount) -> None:
     profile = bank_profiles.profile_for(account.iban)
     latest = calendar.release_before(batch.requested_execution_date, profile)
     if ctx.now() > latest:

@@ -4,7 +4,7 @@ No transaction is open while the network is used. What a source answers is commi
 anybody parses it. Every function may run twice.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from hashlib import sha256
@@ -20,7 +20,7 @@ from app.core.database import transaction
 from app.core.history import HistoryActor
 from app.jobs.deferring import defer
 from app.payments import reading as documents
-from app.payments import receiving
+from app.payments import receiving, rules, withdrawing
 from app.payments.connections import open_source
 from app.payments.context import Context
 from app.payments.errors import FaultKind, SourceFault, UnreadableDocument
@@ -28,13 +28,16 @@ from app.payments.locks import lock_administration
 from app.payments.models import (
     Administration,
     AdministrationLink,
+    BatchStatus,
     Connection,
     ConnectionState,
     DebtorAccount,
+    PaymentBatch,
     PayrollRun,
     RunIdentity,
     RunState,
     SourceReading,
+    TransferKind,
 )
 from app.payments.ports import PayrollSource, SourceRun
 from app.payments.receiving import Reading, ReadingOutcome, tell_run
@@ -93,10 +96,11 @@ def _question(ctx: Context, run_id: UUID, *, timeout_seconds: float | None = Non
         administration = session.get_one(Administration, run.administration_id)
         connection = session.get_one(Connection, administration.connection_id)
         link = session.get(AdministrationLink, administration.id)
+        # A run that was done again is known by more than one id: the one that was listed last is the one that is there.
         identity = session.exec(
-            select(RunIdentity.external_id).where(
-                RunIdentity.run_id == run.id, RunIdentity.source_kind == connection.kind
-            )
+            select(RunIdentity.external_id)
+            .where(RunIdentity.run_id == run.id, RunIdentity.source_kind == connection.kind)
+            .order_by(col(RunIdentity.last_seen_at).desc())
         ).first()
         if link is None or identity is None or not usable(connection):
             return None
@@ -203,7 +207,12 @@ def open_reading(ctx: Context, session: Session, run_id: UUID, reading_id: UUID)
     extras = dict(row.extras or {})
     people = extras.get("people_in_run")
     if people is not None:
-        payees = {(transfer.creditor_name, transfer.creditor_iban) for transfer in document.transfers}
+        payees = {
+            (transfer.creditor_name, transfer.creditor_iban)
+            for block in document.instructions
+            for transfer in block.transfers
+            if rules.propose_kind(transfer.creditor_name, block.category_purpose) is TransferKind.SALARY
+        }
         extras["people_missing"] = max(0, people - len(payees))
     return Reading(row=row, document=document, extras=extras)
 
@@ -253,8 +262,21 @@ def _note_unreadable(ctx: Context, run_id: UUID, fault: UnreadableDocument) -> N
     )
 
 
-def note_runs(ctx: Context, administration_id: UUID, runs: Iterable[SourceRun], *, discovered_by: str) -> int:
-    """Write down the runs a source lists; have the new ones fetched. Return how many were new."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunList:
+    """What a source lists for an administration: its runs of these years, and who is asking because of what."""
+
+    runs: Sequence[SourceRun]
+    years: Sequence[int]
+    discovered_by: str
+    hinted: frozenset[str] = frozenset()
+
+
+def note_runs(ctx: Context, administration_id: UUID, listed: RunList) -> int:
+    """Write down the runs a source lists; have the new ones fetched. Return how many were new.
+
+    A run that a webhook named is read again. A run that is no longer listed is withdrawn once that has lasted.
+    """
     new = 0
     with transaction(ctx.engine) as session:
         administration = lock_administration(session, administration_id)
@@ -262,8 +284,9 @@ def note_runs(ctx: Context, administration_id: UUID, runs: Iterable[SourceRun], 
         if link is None:
             return 0
         connection = session.get_one(Connection, administration.connection_id)
-        for run in runs:
-            new += _note_run(ctx, session, connection, link, run, discovered_by=discovered_by)
+        for run in listed.runs:
+            new += _note_run(ctx, session, connection, link, run, listed)
+        withdrawing.note_absent(ctx, session, administration_id, connection.kind, listed.runs, listed.years)
     return new
 
 
@@ -273,32 +296,80 @@ def _note_run(
     connection: Connection,
     link: AdministrationLink,
     seen: SourceRun,
-    *,
-    discovered_by: str,
+    listed: RunList,
 ) -> bool:
     identity = session.get(RunIdentity, (link.administration_id, connection.kind, seen.external_id))
     if identity is not None:
-        _update_run(ctx, session, session.get_one(PayrollRun, identity.run_id), seen)
+        identity.last_seen_at = ctx.now()
+        session.add(identity)
+        known = session.get_one(PayrollRun, identity.run_id)
+        _update_run(ctx, session, known, seen, read_again=seen.external_id in listed.hinted)
         return False
+    before = _done_again(session, connection, link, seen, listed.runs)
+    run = before or _add_run(ctx, session, connection, link, seen, listed.discovered_by)
+    name = RunIdentity(
+        administration_id=link.administration_id,
+        source_kind=connection.kind,
+        external_id=seen.external_id,
+        run_id=run.id,
+        last_seen_at=ctx.now(),
+    )
+    session.add(name)
+    session.flush()
+    is_new = before is None
+    details = {"state": run.state, "discovered_by": listed.discovered_by, "done_again": not is_new}
+    tell_run(ctx, session, run, "run.seen", details)
+    _update_run(ctx, session, run, seen, read_again=not is_new)
+    return is_new
+
+
+def _add_run(
+    ctx: Context,
+    session: Session,
+    connection: Connection,
+    link: AdministrationLink,
+    seen: SourceRun,
+    discovered_by: str,
+) -> PayrollRun:
     run = new_run(ctx, link, seen, source_kind=connection.kind, discovered_by=discovered_by)
     if is_before_go_live(seen, link):
         run.state, run.reason_code = RunState.IGNORED, "before_go_live"
         run.reason = f"The run was made before the go-live date {link.go_live_on.isoformat()} and is not payable."
     session.add(run)
     session.flush()
-    session.add(
-        RunIdentity(
-            administration_id=link.administration_id,
-            source_kind=connection.kind,
-            external_id=seen.external_id,
-            run_id=run.id,
+    return run
+
+
+def _done_again(
+    session: Session,
+    connection: Connection,
+    link: AdministrationLink,
+    seen: SourceRun,
+    listed: Sequence[SourceRun],
+) -> PayrollRun | None:
+    """Return the run that this one takes the place of: same year, period and number, and no longer listed itself.
+
+    Undone and done again at the source, it comes under a new id. It stays the same run, so that its lines stay the same
+    obligations and cannot be paid twice. Two runs that are listed side by side are two runs, whatever their numbers.
+    """
+    candidates = session.exec(
+        select(PayrollRun).where(
+            PayrollRun.administration_id == link.administration_id,
+            PayrollRun.year == seen.year,
+            PayrollRun.period_start == seen.period_start,
+            PayrollRun.number == seen.number,
         )
     )
-    session.flush()
-    tell_run(ctx, session, run, "run.seen", {"state": run.state, "discovered_by": discovered_by})
-    if run.state == RunState.SEEN:
-        defer_fetch(session, run.id)
-    return True
+    present = {run.external_id for run in listed}
+    for run in candidates:
+        names = session.exec(
+            select(RunIdentity.external_id).where(
+                RunIdentity.run_id == run.id, RunIdentity.source_kind == connection.kind
+            )
+        ).all()
+        if names and not present.intersection(names):
+            return run
+    return None
 
 
 def is_before_go_live(seen: SourceRun, link: AdministrationLink) -> bool:
@@ -329,22 +400,33 @@ def new_run(
     )
 
 
-def _update_run(ctx: Context, session: Session, run: PayrollRun, seen: SourceRun) -> None:
-    """Follow what a source may change on a run; have a run fetched again that waits with nothing under way."""
+def _update_run(ctx: Context, session: Session, run: PayrollRun, seen: SourceRun, *, read_again: bool) -> None:
+    """Follow what a source may change on a run; have it fetched again when asked, or when nothing is under way."""
     run.description, run.is_locked, run.absent_since = seen.description, seen.is_locked, None
+    if run.state == RunState.WITHDRAWN:
+        run.state, run.reason_code, run.reason, run.attempts = RunState.SEEN, None, None, 0
+        read_again = True
     session.add(run)
+    session.flush()
     overdue = run.next_attempt_at is None or run.next_attempt_at <= ctx.now()
-    if run.state in (RunState.SEEN, RunState.FETCHING) and overdue:
+    waits = run.state in (RunState.SEEN, RunState.FETCHING) and overdue
+    if waits or (read_again and run.state not in (RunState.IGNORED, RunState.WITHDRAWN)):
         defer_fetch(session, run.id)
 
 
+_OPEN = (BatchStatus.PENDING, BatchStatus.APPROVED)
+_UNFETCHED = (RunState.SEEN, RunState.FETCHING, RunState.FAILED, RunState.EMPTY, RunState.DOUBTFUL)
+
+
 def fetch_again(ctx: Context, session: Session, administration_id: UUID, *, actor: HistoryActor) -> Sequence[UUID]:
-    """Have every run that failed, was empty or doubtful, or still waits for approval, read again now."""
+    """Have every run that was not fetched, or whose batch is not at the bank yet, read again now."""
+    still_open = select(PaymentBatch.run_id).where(col(PaymentBatch.status).in_(_OPEN))
     runs = session.exec(
         select(PayrollRun).where(
             PayrollRun.administration_id == administration_id,
-            col(PayrollRun.state).in_(
-                (RunState.SEEN, RunState.FETCHING, RunState.FAILED, RunState.EMPTY, RunState.DOUBTFUL)
+            sa.or_(
+                col(PayrollRun.state).in_(_UNFETCHED),
+                sa.and_(col(PayrollRun.state) == RunState.FETCHED, col(PayrollRun.id).in_(still_open)),
             ),
         )
     ).all()

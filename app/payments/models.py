@@ -304,6 +304,7 @@ class RunIdentity(SQLModel, table=True):
     source_kind: str = Field(primary_key=True)
     external_id: str = Field(primary_key=True)
     run_id: UUID = Field(foreign_key="payroll_run.id", index=True)
+    last_seen_at: datetime = moment()
 
 
 class SourceReading(SQLModel, table=True):

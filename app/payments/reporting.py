@@ -67,6 +67,7 @@ RESULTS: Mapping[str, str] = {
     "batch.made": "Betaalbatch klaargezet",
     "batch.read_again": "Betaalbatch opnieuw gelezen, gewijzigd",
     "batch.edited": "Betaalbatch gewijzigd",
+    "batch.account_changed": "Betaalrekening van de batch gewijzigd",
     "batch.line_decided": "Betaalregel gewijzigd",
     "batch.acknowledged": "Bevinding bevestigd",
     "batch.approval_given": "Goedkeuring gegeven, er is er nog een nodig",

@@ -23,6 +23,7 @@ from app.payments import fetching
 from app.payments.connections import list_or_nothing, note_administrations, open_source
 from app.payments.context import Context
 from app.payments.errors import FaultKind, SourceFault
+from app.payments.fetching import RunList
 from app.payments.models import (
     Administration,
     AdministrationLink,
@@ -64,6 +65,7 @@ class _Errand:
     years: Sequence[int]
     deliveries: Sequence[UUID]
     connection: Connection
+    hinted_runs: frozenset[str]
     full: bool
     last_delivery_at: datetime | None
 
@@ -127,7 +129,8 @@ def sync_runs(ctx: Context, connection_id: UUID) -> int:
             if caught.code == "credentials_refused":
                 break
             continue
-        new += fetching.note_runs(ctx, administration_id, runs, discovered_by=discovered_by)
+        listed = RunList(runs=runs, years=errand.years, discovered_by=discovered_by, hinted=errand.hinted_runs)
+        new += fetching.note_runs(ctx, administration_id, listed)
     _finish(ctx, errand, fault)
     return new
 
@@ -153,6 +156,7 @@ def _errand(ctx: Context, connection_id: UUID) -> _Errand | None:
             last_delivery_at=rows[-1].received_at if rows else None,
             full=full,
             connection=connection,
+            hinted_runs=frozenset(hint.run_external_id for hint in hints if hint.run_external_id),
         )
 
 

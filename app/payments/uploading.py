@@ -119,7 +119,15 @@ def _find_or_make_run(
     run = fetching.new_run(ctx, link, seen, source_kind=UPLOAD, discovered_by="upload")
     session.add(run)
     session.flush()
-    session.add(RunIdentity(administration_id=administration_id, source_kind=UPLOAD, external_id=key, run_id=run.id))
+    session.add(
+        RunIdentity(
+            administration_id=administration_id,
+            source_kind=UPLOAD,
+            external_id=key,
+            run_id=run.id,
+            last_seen_at=ctx.now(),
+        )
+    )
     session.flush()
     receiving.tell_run(ctx, session, run, "run.seen", {"state": run.state, "discovered_by": "upload"})
     return run, True
