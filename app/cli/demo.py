@@ -53,6 +53,7 @@ def demo(*, leave: bool, output: Path) -> None:
     """Show the main job: Run Einde becomes an approved SEPA file."""
     with ExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="loonstroom-demo-"))
+        folder.chmod(0o711)  # run by root, PostgreSQL is another user and must pass through
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         stage = Stage(stack, folder)
         stage.set_up()

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
@@ -80,7 +81,7 @@ class Settings(BaseModel):
             if value is None:
                 message = f"production needs {PREFIX}{name.upper()} (or {PREFIX}{name.upper()}_FILE)"
                 raise ValueError(message)
-            if any(word in value.get_secret_value().lower() for word in _EXAMPLE_WORDS):
+            if any(word in _secret_part(name, value).lower() for word in _EXAMPLE_WORDS):
                 message = f"{PREFIX}{name.upper()} looks like an example; make a new one with `./run cli keys new`"
                 raise ValueError(message)
         return self
@@ -100,6 +101,12 @@ class Settings(BaseModel):
             message = f"{PREFIX}IDENTIFIER_KEY is not set"
             raise SettingsError(message)
         return self.identifier_key.get_secret_value().encode()
+
+
+def _secret_part(name: str, value: SecretStr) -> str:
+    """Return what must not be an example: of an address only its password, a host may be called anything."""
+    text = value.get_secret_value()
+    return urlsplit(text).password or "" if name.endswith("_url") else text
 
 
 def load_settings(environ: Mapping[str, str]) -> Settings:

@@ -46,8 +46,6 @@ def unpack(data: bytes) -> str:
     which names what the bytes are instead.
     """
     _check_size(data)
-    if not data.strip():
-        raise UnreadableDocument("empty_document", "The document is empty: there is nothing to pay in it.")
     text = _decode(_unzip(data)) if _is_zip(data) else _decode_perhaps_base64(data)
     text = text.lstrip()
     if not text:
