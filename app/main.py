@@ -160,7 +160,7 @@ def _add_probes(app: FastAPI, service: Service) -> None:
     @app.get("/metrics", tags=["probes"], response_class=Response)
     def metrics() -> Response:
         """Prometheus figures: counts only, nothing of any employer."""
-        return Response(generate_latest(_figures(service)), media_type=CONTENT_TYPE_LATEST)
+        return Response(generate_latest(_figures(service)) + generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 
 _COUNTS = {

@@ -32,7 +32,7 @@ def decimal_text_to_cents(text: str) -> int:
 
     pain.001 allows up to five decimals; a fraction of a cent cannot be paid and is refused, not rounded.
     """
-    if not re.fullmatch(r"[+-]?([0-9]{1,18}(\.[0-9]*)?|\.[0-9]+)", text.strip()):
+    if not re.fullmatch(r"[+-]?([0-9]{1,18}(\.[0-9]{0,5})?|\.[0-9]{1,5})", text.strip()):
         message = "not a decimal amount"
         raise ValueError(message)
     try:

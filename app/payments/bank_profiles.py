@@ -71,8 +71,8 @@ _PROFILES = (
         retry_bank_days=3,
         signature_days=21,  # 14 days for the first signature, 7 more for the second
         shows_hash=True,
-        source="developer.rabobank.nl: SEPA bulk payments, business payment initiation; rabobank.nl: changes",
-        verified_on=_LOOKED_UP,
+        source="developer.rabobank.nl: SEPA bulk payments, business payment initiation; rabobank.nl (older page)",
+        verified_on=date(2026, 11, 20),
     ),
     BankProfile(
         code="INGB",

@@ -81,9 +81,18 @@ def test_facts_of_abn_amro():
     """As the bank publishes them."""
     profile = BANK_PROFILES["ABNA"]
     assert (profile.maximum_transactions_per_file, profile.horizon_days, profile.shows_hash) == (100_000, 364, True)
+    assert (profile.cut_off, profile.signature_days) == (time(16), 28)
 
 
 def test_facts_of_rabobank():
     """As the bank publishes them."""
     profile = BANK_PROFILES["RABO"]
     assert (profile.signature_days, profile.retry_bank_days, profile.shows_hash) == (21, 3, True)
+    assert profile.maximum_transactions_per_file == 25_000
+
+
+def test_facts_of_smaller_banks():
+    """As the banks publish them: an early hour, and a small file."""
+    assert BANK_PROFILES["DEUT"].cut_off == time(13)
+    assert BANK_PROFILES["FNOM"].maximum_transactions_per_file == 200
+    assert BANK_PROFILES["BNGH"].maximum_transactions_per_file == 100_000

@@ -248,6 +248,22 @@ def test_white_space_of_the_layout_is_taken_off_and_nothing_else():
     assert _line(data).creditor_name == "\u00a0Jong,  Wouter\u00a0"
 
 
+def test_text_between_elements_is_no_value():
+    """Stray text belongs to nobody, and least of all to the element after it."""
+    data = _xml("<Cdtr><Nm>Jong, Wouter de</Nm>", "<Cdtr>stray <Nm>Jong, Wouter de</Nm> stray")
+    assert _line(data).creditor_name == "Jong, Wouter de"
+    data = _xml("<ReqdExctnDt>2026-04-24", "<ReqdExctnDt>2026-04-25<Dt>2026-04-24</Dt>")
+    assert read_document(data).instructions[0].requested_execution_date == date(2026, 4, 24)
+
+
+def test_the_order_of_the_parts_does_not_matter():
+    """A group header behind the payments is still that of the file."""
+    text = Document().xml()
+    start, end = text.index("<GrpHdr>"), text.index("</GrpHdr>") + len("</GrpHdr>")
+    moved = text[:start] + text[end:].replace("</PmtInf>", f"</PmtInf>{text[start:end]}")
+    assert read_document(moved.encode()) == read_document(text.encode())
+
+
 def test_text_in_pieces_is_one_text():
     """A comment or a CDATA section inside a value does not cut it."""
     data = _xml("NL42INGB2268352412", "NL42<!-- bank -->INGB<![CDATA[22683]]>5241&#50;")
@@ -415,7 +431,7 @@ def test_the_refusal_of_a_version_names_it_and_says_what_to_do():
     [
         b"<a/>",
         b'<soap:Envelope xmlns:soap="http://schemas.xmlsoap.org/soap/envelope/"><soap:Body/></soap:Envelope>',
-        f'<Other xmlns="{NAMESPACE}pain.001.001.03"/>'.encode(),
+        f'<Other xmlns="{NAMESPACE}pain.001.001.03">{Document().message()}</Other>'.encode(),
         f'<Document xmlns="{NAMESPACE}pain.001.001.03"/>'.encode(),
         f'<Document xmlns="{NAMESPACE}pain.001.001.03"><CstmrDrctDbtInitn/></Document>'.encode(),
     ],
@@ -480,8 +496,11 @@ def test_a_block_of_transfers_is_read(method: str):
 
 
 def test_a_block_of_cheques_is_refused():
-    """We would turn a cheque into a transfer."""
-    assert _refusal(Document(blocks=(Block(method="CHK"),)).xml().encode()) == "payment_method_not_supported"
+    """We would turn a cheque into a transfer; the refusal says which block it is."""
+    data = Document(blocks=(Block(), Block(method="CHK"))).xml().encode()
+    assert _refusal(data) == "payment_method_not_supported"
+    with pytest.raises(UnreadableDocument, match="Payment block 2 "):
+        read_document(data)
 
 
 def test_as_many_payments_as_allowed_are_read_in_seconds():
@@ -572,6 +591,7 @@ def test_a_value_of_endless_length_is_refused():
     assert _line(_xml("Jong, Wouter de", name)).creditor_name == name
 
 
+@pytest.mark.slow
 def test_millions_of_empty_elements_are_passed_over():
     """Five million elements that mean nothing cost a moment and change nothing."""
     data = _xml("<GrpHdr>", "<a/>" * 5_000_000 + "<GrpHdr>")
