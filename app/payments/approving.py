@@ -129,8 +129,7 @@ def prepare_approval(ctx: Context, actor: Actor, wish: Wish) -> Prepared:
         batch = visible_batch(session, actor, wish.batch_id)
         _require_shown(batch, wish)
         content = revising.content_of(ctx, session, batch)
-        if not content.paid:
-            raise NothingToPay("Every line is invalid, held or excluded.")
+        check_ready(ctx, session, content)
         return _built(content, ctx.now())
 
 
@@ -239,18 +238,25 @@ def approve_batch(ctx: Context, session: Session, actor: Actor, wish: Wish, prep
     content = revising.content_of(ctx, session, batch)
     if digest.digest(filing.digest_content(content)) != batch.digest or prepared.digest != batch.digest:
         raise BatchChanged("What the file would hold has changed since the batch was shown. Save it again and look.")
-    holds.refuse_when_held(session, batch)
-    check_account(content.account)
-    _check_acknowledged(session, batch)
-    check_date(batch.requested_execution_date, content.account, ctx)
-    if batch.mode == LinkMode.LIVE:
-        _check_limits(ctx, session, content)
+    check_ready(ctx, session, content)
     given = _add_approval(ctx, session, actor, batch)
     if given < REQUIRED_APPROVALS:
         details = {"given": given, "required": REQUIRED_APPROVALS}
         tell(session, batch, event="batch.approval_given", actor=actor.as_history(), now=ctx.now(), details=details)
         return batch
     return _complete(ctx, session, actor, content, prepared)
+
+
+def check_ready(ctx: Context, session: Session, content: BatchContent) -> None:
+    """Refuse a batch that cannot be approved now. Asked before the file is built, and again under the locks."""
+    if not content.paid:
+        raise NothingToPay("Every line is invalid, held or excluded.")
+    holds.refuse_when_held(session, content.batch)
+    check_account(content.account)
+    _check_acknowledged(session, content.batch)
+    check_date(content.batch.requested_execution_date, content.account, ctx)
+    if content.batch.mode == LinkMode.LIVE:
+        _check_limits(ctx, session, content)
 
 
 def check_account(account: DebtorAccount) -> None:

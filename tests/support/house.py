@@ -20,7 +20,7 @@ from tests.payments.payroll_document import Block, Document, Line
 PIN = "271828"
 WRONG_PIN = "314159"
 ACCOUNT_IBAN = "NL91ABNA0417164300"
-SECOND_IBAN = "NL02RABO0123456789"
+SECOND_IBAN = "NL39RABO0300065264"
 # Valid invented Dutch accounts of creditors, to be used in order.
 CREDITORS = (
     "NL42INGB2268352412",

@@ -16,7 +16,7 @@ _TAKE = sa.text(
 def work_off(ctx: Context, *, scheduled_too: bool = True, most: int = 200) -> list[str]:
     """Run waiting jobs until none is left; return their names. Without `scheduled_too`, only those that are due."""
     tasks = work(ctx).tasks
-    done = []
+    done: list[str] = []
     for _ in range(most):
         with transaction(ctx.engine) as session:
             job = session.execute(_TAKE, {"all": scheduled_too, "now": ctx.now()}).first()
