@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+import re
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from datetime import datetime
 from typing import Annotated, Any, cast
@@ -36,6 +37,7 @@ from app.core.errors import (
 PROBLEM = "application/problem+json"
 _LOG = structlog.get_logger(__name__)
 _DEEPEST = 32
+_METHOD_NOT_ALLOWED = 405
 
 
 class ProblemItem(BaseModel):
@@ -59,6 +61,9 @@ class ProblemDocument(BaseModel):
     errors: list[ProblemItem] = Field(default_factory=list)
 
 
+PROBLEM_CONTENT = {PROBLEM: {"schema": ProblemDocument.model_json_schema()}}
+
+
 def problems(*errors: type[AppError]) -> dict[int | str, dict[str, Any]]:
     """Return the `responses=` of a route for these errors, those that any route can give included."""
     always: tuple[type[AppError], ...] = (Unauthenticated, Forbidden, NotFound, Invalid)
@@ -68,7 +73,7 @@ def problems(*errors: type[AppError]) -> dict[int | str, dict[str, Any]]:
     return {
         status: {
             "description": ", ".join(dict.fromkeys(codes)),
-            "content": {PROBLEM: {"schema": ProblemDocument.model_json_schema()}},
+            "content": PROBLEM_CONTENT,
         }
         for status, codes in found.items()
     }
@@ -179,8 +184,11 @@ def add_error_handlers(app: FastAPI) -> None:
     def validation(_request: Request, error: Exception) -> Response:
         return problem_response(_from_validation(cast("RequestValidationError", error)))
 
-    def framework(_request: Request, error: Exception) -> Response:
-        return problem_response(_from_http(cast("HTTPException", error)))
+    def framework(request: Request, error: Exception) -> Response:
+        refusal = cast("HTTPException", error)
+        if refusal.status_code == _METHOD_NOT_ALLOWED:
+            refusal.headers = {**(refusal.headers or {}), "Allow": ", ".join(_methods_of(request))}
+        return problem_response(_from_http(refusal))
 
     def database(_request: Request, error: Exception) -> Response:
         _LOG.warning("database_error", error=type(error).__name__)
@@ -196,6 +204,15 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(DBAPIError, database)
     app.add_exception_handler(PoolTimeout, database)
     app.add_exception_handler(Exception, unforeseen)
+
+
+def _methods_of(request: Request) -> list[str]:
+    """Return the methods that the path of a request knows: each route alone only knows its own."""
+    found: set[str] = set()
+    for template, operations in request.app.openapi()["paths"].items():
+        if re.fullmatch(re.sub(r"\\{[^/]+\\}", "[^/]+", re.escape(template)), request.url.path):
+            found |= {method.upper() for method in operations}
+    return sorted(found)
 
 
 def _from_database(error: Exception) -> AppError:

@@ -1,8 +1,8 @@
 """Makes the payment file and proves that it says what was approved, before anybody stores it.
 
-Three checks that share nothing with the writer look at the finished bytes: the ISO schema (libxml2), a strict
-re-reading compared with the approved content to the cent (expat), and sepaxml, which writes the same transfers anew.
-One disagreement stops the file. The schemas are those in sepaxml's package.
+Three checks that share nothing with the writer look at the finished bytes: the ISO schema, a strict re-reading compared
+with the approved content to the cent, and sepaxml, which writes the same transfers anew. One disagreement stops the
+file. The schemas are those in sepaxml's package.
 """
 
 import threading
@@ -76,8 +76,15 @@ def _file_problems(content: FileContent, data: bytes) -> list[Problem]:
 
 
 def _checks(content: FileContent, data: bytes) -> Iterator[Problem]:
-    yield from _schema_problems(content.schema, data)
-    again = reread(data, content.schema)
+    # Without huge_tree libxml2's own limits stay on; entities cannot occur (no DOCTYPE) and would not be resolved.
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
+    try:
+        document = etree.fromstring(data, parser)
+    except etree.XMLSyntaxError:
+        yield _problem("", "not_xml")
+        return
+    yield from _schema_problems(content.schema, document)
+    again = reread(document, content.schema)
     yield from again.problems
     if again.content is None:
         return
@@ -102,14 +109,7 @@ def _byte_problems(schema: str, data: bytes) -> Iterator[Problem]:
         yield _problem("", "attribute_not_allowed")
 
 
-def _schema_problems(schema: str, data: bytes) -> Iterator[Problem]:
-    # Without huge_tree libxml2's own limits stay on; entities cannot occur (no DOCTYPE) and would not be resolved.
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
-    try:
-        document = etree.fromstring(data, parser)
-    except etree.XMLSyntaxError:
-        yield _problem("", "not_xml")
-        return
+def _schema_problems(schema: str, document: etree._Element) -> Iterator[Problem]:
     with _SCHEMA_LOCK:
         validator = _validator(schema)
         if validator.validate(document):

@@ -7,7 +7,7 @@ off.
 
 import asyncio
 from hashlib import sha256
-from typing import cast
+from typing import Any, cast
 
 from fastapi import APIRouter, Request, Response
 from sqlmodel import select
@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect
 from app.core.database import transaction
 from app.core.errors import NotFound, PayloadTooLarge, RequestTimeout
 from app.core.ids import token_hash
-from app.core.web import problem_response
+from app.core.web import PROBLEM_CONTENT, problem_response
 from app.payments.context import Context
 from app.payments.models import Connection, WebhookToken
 from app.payments.syncing import Delivered, record_delivery
@@ -33,7 +33,14 @@ routes = APIRouter(tags=["webhooks"])
 _PATH = "/client/{webhook_token}/webhooks/paymentsbatch"
 
 
-@routes.api_route(_PATH, methods=["POST", "PUT", "GET"], status_code=202, operation_id="receive_webhook_{method}")
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    202: {"description": "Stored; the source will be asked"},
+    404: {"description": NotFound.code, "content": PROBLEM_CONTENT},
+    408: {"description": RequestTimeout.code, "content": PROBLEM_CONTENT},
+    413: {"description": PayloadTooLarge.code, "content": PROBLEM_CONTENT},
+}
+
+
 async def receive(request: Request, webhook_token: str) -> Response:
     """Take a webhook of a payroll package; 202 once it is stored, 404 for an address that is not in use."""
     context = cast("Context", request.app.state.context)
@@ -58,6 +65,18 @@ async def receive(request: Request, webhook_token: str) -> Response:
             RequestTimeout(f"Send the body within {READ_SECONDS:.0f} s; the call itself was noted.")
         )
     return Response(status_code=202)
+
+
+for _method in ("POST", "PUT", "GET"):
+    routes.add_api_route(
+        _PATH,
+        receive,
+        methods=[_method],
+        status_code=202,
+        responses=_ANSWERS,
+        response_class=Response,
+        operation_id=f"receive_webhook_{_method.lower()}",
+    )
 
 
 @routes.api_route(_PATH, methods=["HEAD", "OPTIONS"], include_in_schema=False)

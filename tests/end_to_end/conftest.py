@@ -1,7 +1,6 @@
 """A town for the end-to-end tests."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A town in miniature: the service and a simulated Nmbrs as processes of their own, on real sockets and a real database."""
+"""A town in miniature: the service and a simulated Nmbrs as processes of their own, on real sockets."""
 
 import os
 import signal

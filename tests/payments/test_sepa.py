@@ -109,7 +109,7 @@ def test_checking_looks_at_the_content_as_well():
 def test_bytes_that_could_mislead_a_parser_are_refused(change: Callable[[bytes], bytes], code: str):
     """BOM, encodings, DOCTYPE, comments, prefixes, other currencies, cut files."""
     file = rich_content()
-    assert _codes(check_file(file, change(write_file(file)))) == {code}
+    assert [problem.code for problem in check_file(file, change(write_file(file)))] == [code]
 
 
 @pytest.mark.parametrize(
@@ -125,6 +125,12 @@ def test_bytes_that_could_mislead_a_parser_are_refused(change: Callable[[bytes],
 def test_what_the_iso_schema_refuses_is_named_with_its_place(old: str, new: str, pointer: str):
     """The problem points at the element and does not repeat its value."""
     assert (pointer, "schema_refuses") in _found(_doctored(old, new))
+
+
+def test_two_foreign_elements_at_one_place_are_one_problem():
+    """The same thing is not said twice."""
+    found = check_file(rich_content(), _doctored("<PmtId>", "<PmtId><InstrId>A</InstrId><UETR>B</UETR>"))
+    assert [problem.code for problem in found].count("element_not_allowed") == 1
 
 
 def test_a_ruined_file_gives_each_problem_once_and_not_without_end():

@@ -1,5 +1,6 @@
 import pytest
 from hypothesis import given, settings
+from lxml import etree
 
 from app.payments.sepa_model import FileContent
 from app.payments.sepa_reread import reread
@@ -11,7 +12,7 @@ FIRST_LINE = "/instructions/0/transfers/0"
 
 
 def _found(data: bytes, schema: str = NINE) -> set[tuple[str, str]]:
-    return {(problem.pointer, problem.code) for problem in reread(data, schema).problems}
+    return {(problem.pointer, problem.code) for problem in reread(etree.fromstring(data), schema).problems}
 
 
 def _doctored(old: str, new: str, file: FileContent | None = None) -> bytes:
@@ -25,7 +26,7 @@ def _doctored(old: str, new: str, file: FileContent | None = None) -> bytes:
 @given(contents())
 def test_what_was_written_is_read_back(file: FileContent):
     """Every field of every line, for both schemas; the creation time without its fraction."""
-    again = reread(write_file(file), file.schema)
+    again = reread(etree.fromstring(write_file(file)), file.schema)
     assert again.problems == []
     assert again.content is not None
     assert again.content.created_at_local == file.created_at_local
@@ -118,7 +119,6 @@ def test_what_was_written_is_read_back(file: FileContent):
         ("</CstmrCdtTrfInitn>", "<Splmtry/></CstmrCdtTrfInitn>", "", "element_not_allowed"),
         ("<GrpHdr>", "<GrpHdr><Fwdg/>", "", "element_not_allowed"),
         ("</Document>", "<Document/></Document>", "", "element_not_allowed"),
-        ("</Document>", "", "", "not_xml"),
     ],
 )
 def test_whatever_we_do_not_write_is_named_with_its_place(old: str, new: str, pointer: str, code: str):
@@ -152,6 +152,6 @@ def test_the_tags_of_the_older_schema_are_not_allowed_in_the_newer():
 def test_a_half_reference_is_not_taken_for_a_whole_one():
     """Without its text a reference is no remittance information."""
     file = content(instructions=[instruction([reference_line(1), transfer(2)])])
-    again = reread(_doctored("<Ref>5000056789012345</Ref>", "", file), NINE).content
+    again = reread(etree.fromstring(_doctored("<Ref>5000056789012345</Ref>", "", file)), NINE).content
     assert again is not None
     assert again.instructions[0].transfers[0] != file.instructions[0].transfers[0]

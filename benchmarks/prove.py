@@ -1,0 +1,59 @@
+"""`./run prove NAME [--count N]`: the long proofs. The short versions of the same code are among the tests.
+
+Prints progress and, on the last line, its figure; exit code 1 on the first counter-example, with the seed that
+repeats it.
+"""
+
+import argparse
+import random
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tests.end_to_end.kills import Journal, kill_under_load
+from tests.end_to_end.town import running_town
+from tests.support.postgres import remove_shared_folder, running_database
+
+
+def kills(count: int, seed: int) -> str:
+    """Kill the service so many times under load and count what was acknowledged."""
+    run_id = f"prove{seed:x}"
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="prove-") as folder,
+            running_database(run_id, "prove") as database,
+            running_town(database, Path(folder)) as town,
+        ):
+            outcome = kill_under_load(town, Journal(Path(folder) / "journal"), kills=count, seed=seed, most_runs=150)
+    finally:
+        remove_shared_folder(run_id)
+    return (
+        f"{outcome.kills} kills, {outcome.webhooks} acknowledged webhooks, {outcome.runs} runs: nothing lost, "
+        f"nothing doubled; slowest recovery {outcome.slowest_recovery_seconds:.1f} s"
+    )
+
+
+PROOFS: dict[str, tuple[Callable[[int, int], str], int]] = {"kills": (kills, 100)}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one proof."""
+    parser = argparse.ArgumentParser(prog="./run prove", description="The long proofs.")
+    parser.add_argument("name", choices=sorted(PROOFS))
+    parser.add_argument("--count", type=int, help="how often; each proof has its own default")
+    parser.add_argument("--seed", type=int, help="repeats a run")
+    options = parser.parse_args(arguments)
+    proof, usual = PROOFS[options.name]
+    seed = options.seed if options.seed is not None else random.SystemRandom().getrandbits(32)
+    print(f"seed {seed}", flush=True)
+    try:
+        print(proof(options.count or usual, seed))
+    except AssertionError as error:
+        print(f"counter-example: {error}\nrepeat it with --seed {seed}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
