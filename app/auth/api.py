@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Request, Response
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, StrictBool, StringConstraints
 from sqlmodel import Session
 
 from app.auth import people
@@ -62,7 +62,7 @@ class NewMandate(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    sees_salaries: bool = False
+    sees_salaries: StrictBool = False
 
 
 class MandateOut(BaseModel):

@@ -61,12 +61,19 @@ class ProblemDocument(BaseModel):
     errors: list[ProblemItem] = Field(default_factory=list)
 
 
-PROBLEM_CONTENT = {PROBLEM: {"schema": ProblemDocument.model_json_schema()}}
+def _problem_schema() -> dict[str, Any]:
+    """Return the schema of a problem whole: a reference inside it would lead nowhere from a route's description."""
+    schema = ProblemDocument.model_json_schema()
+    schema["properties"]["errors"]["items"] = schema.pop("$defs")["ProblemItem"]
+    return schema
+
+
+PROBLEM_CONTENT = {PROBLEM: {"schema": _problem_schema()}}
 
 
 def problems(*errors: type[AppError]) -> dict[int | str, dict[str, Any]]:
     """Return the `responses=` of a route for these errors, those that any route can give included."""
-    always: tuple[type[AppError], ...] = (Unauthenticated, Forbidden, NotFound, Invalid)
+    always: tuple[type[AppError], ...] = (Unauthenticated, Forbidden, NotFound, Invalid, UnsupportedMediaType)
     found: dict[int | str, list[str]] = {}
     for error in (*always, *errors):
         found.setdefault(error.status, []).append(error.code)
@@ -82,13 +89,13 @@ def problems(*errors: type[AppError]) -> dict[int | str, dict[str, Any]]:
 def problem_response(error: AppError) -> Response:
     """Render an error as problem+json."""
     body = {
+        **error.extra,
         "type": "about:blank",
         "title": error.title,
         "status": error.status,
         "code": error.code,
         "detail": error.detail or _joined(error.errors) or error.title,
         "errors": [{"pointer": each.pointer, "code": each.code, "message": each.message} for each in error.errors],
-        **error.extra,
     }
     return Response(
         json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"),

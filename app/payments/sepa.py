@@ -117,7 +117,7 @@ def _schema_problems(schema: str, document: etree._Element) -> Iterator[Problem]
         log = list(validator.error_log)  # type: ignore[call-overload]  # the stubs know no log entries
     paths = [entry.path for entry in log[:MAXIMUM_SCHEMA_PROBLEMS]]
     # libxml2's own words quote the value, which may be a name or an IBAN; the place is what helps.
-    for path in paths:
+    for path in paths or [""]:
         yield _problem(_pointer(document, path), "schema_refuses")
 
 

@@ -114,7 +114,7 @@ def require_status(batch: PaymentBatch, action: Action) -> None:
     if batch.status not in RULES[action].statuses:
         raise NotAllowedNow(
             f"A batch that is {batch.status} cannot be put through '{action.value}'.",
-            extra={"status": batch.status, "action": action.value},
+            extra={"batch_status": batch.status, "action": action.value},
         )
 
 

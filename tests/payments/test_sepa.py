@@ -1,5 +1,6 @@
 import copy
 import hashlib
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -309,14 +310,24 @@ def test_ten_thousand_lines_pass_all_checks():
     assert b"<NbOfTxs>10000</NbOfTxs>" in data
 
 
+@pytest.fixture
+def _restless_threads() -> Iterator[None]:
+    """Let threads take turns as often as they can."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-9)
+    yield
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.usefixtures("_restless_threads")
 def test_threads_can_check_at_the_same_time():
-    """Good and bad files at once: nobody gets another's verdict."""
-    good = rich_content()
-    bad = _doctored("<PmtMtd>TRF<", "<PmtMtd>DD<")
-    files = [write_file(good), bad] * 15
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        verdicts = list(pool.map(lambda data: "schema_refuses" in _codes(check_file(good, data)), files))
-    assert verdicts == [False, True] * 15
+    """Good and bad files at once: nobody gets another's verdict, or another's places."""
+    file = content()
+    files = [write_file(file), _doctored("<PmtMtd>TRF<", "<PmtMtd>DD<", file), _doctored("BATCH-1<", "<", file)]
+    alone = [check_file(file, data) for data in files]
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        together = list(pool.map(lambda n: check_file(file, files[n % 3]), range(900)))
+    assert together == alone * 300
 
 
 @pytest.mark.parametrize(

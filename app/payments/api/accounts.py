@@ -140,7 +140,7 @@ def get_limits(
     actor: ActorDep,
     session: SessionDep,
     account_id: UUID,
-    execution_date: Annotated[date | None, Query()] = None,
+    execution_date: Annotated[schemas.Day | None, Query()] = None,
 ) -> Response:
     """Return the limits of an account with what is used and left on an execution date (today by default)."""
     actor.needs_scope(Scope.READ)
@@ -191,8 +191,8 @@ def bank_days(
     request: Request,
     actor: ActorDep,
     session: SessionDep,
-    first: Annotated[date, Query(alias="from")],
-    last: Annotated[date, Query(alias="to")],
+    first: Annotated[schemas.Day, Query(alias="from")],
+    last: Annotated[schemas.Day, Query(alias="to")],
     debtor_account_id: Annotated[UUID | None, Query()] = None,
 ) -> Response:
     """Return the days from `from` to `to`, which of them are bank days, and until when they can be reached."""

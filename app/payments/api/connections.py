@@ -12,7 +12,7 @@ from app.auth.models import Scope
 from app.auth.web import ActorDep
 from app.core.columns import any_of
 from app.core.database import transaction
-from app.core.errors import Conflict, NotFound, UnsupportedMediaType
+from app.core.errors import Conflict, NotFound, PayloadTooLarge, RequestTimeout, UnsupportedMediaType
 from app.core.idempotency import KeyReused
 from app.core.web import PageDep, SessionDep, answer, next_link, problems, router
 from app.payments import connections, deciding, fetching, syncing, uploading
@@ -252,7 +252,7 @@ async def xml_body(request: Request, _actor: ActorDep) -> bytes:
     status_code=201,
     response_model=schemas.RunOut,
     responses={
-        **problems(Conflict, DocumentUnreadable, TotalsDiffer),
+        **problems(Conflict, DocumentUnreadable, TotalsDiffer, UnsupportedMediaType, PayloadTooLarge, RequestTimeout),
         200: {"model": schemas.RunOut, "description": "The same content was uploaded before"},
     },
     openapi_extra={

@@ -1,10 +1,20 @@
 """What goes over the wire. Unknown members are refused; amounts are text; examples are executed in the tests."""
 
+import re
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StrictBool,
+    StringConstraints,
+)
 
 from app.core.money import cents_to_text, text_to_cents
 from app.payments.models import Decision, LinkMode, TransferKind
@@ -17,6 +27,15 @@ def _printable(text: str) -> str:
     return text
 
 
+def _is_written_date(value: object) -> object:
+    """Refuse what pydantic would take for a date beside one: the number 0 is not 1 January 1970."""
+    if not isinstance(value, date) and not (isinstance(value, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value)):
+        message = "Write a date like 2026-11-25."
+        raise ValueError(message)
+    return value
+
+
+Day = Annotated[date, BeforeValidator(_is_written_date)]
 Text = Annotated[
     str, StringConstraints(min_length=1, max_length=140, strip_whitespace=True), AfterValidator(_printable)
 ]
@@ -62,14 +81,14 @@ class NewDebtorAccount(Strict):
     holder_name: Text
     bic: Annotated[str, StringConstraints(pattern="^[A-Z]{6}[A-Z0-9]{2}([A-Z0-9]{3})?$")] | None = None
     file_schema: Literal["pain.001.001.09", "pain.001.001.03"] | None = None
-    batch_booking: bool = True
+    batch_booking: StrictBool = True
 
 
 class ChangedDebtorAccount(Strict):
     """What can change on a debtor account."""
 
     file_schema: Literal["pain.001.001.09", "pain.001.001.03"] | None = None
-    batch_booking: bool | None = None
+    batch_booking: StrictBool | None = None
     state: Literal["suspended"] | None = None
 
 
@@ -185,7 +204,7 @@ class LinkIn(Strict):
 
     employer_id: UUID
     debtor_account_id: UUID
-    go_live_on: date
+    go_live_on: Day
     mode: LinkMode
     pay_day_rule: dict[str, Any] | None = Field(default=None, examples=[{"kind": "day_of_month", "value": 25}])
 
@@ -381,7 +400,7 @@ class FindingOut(BaseModel):
 class BatchChange(Strict):
     """A change of date or account; what is left out stays."""
 
-    requested_execution_date: date | None = None
+    requested_execution_date: Day | None = None
     debtor_account_id: UUID | None = None
 
 
