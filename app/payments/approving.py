@@ -28,6 +28,7 @@ from app.payments.deciding import check_date, require_revision
 from app.payments.errors import (
     BatchChanged,
     FileCheckFailed,
+    FileContentRefused,
     LimitNotSet,
     NotAllowedNow,
     PaymentLimitExceeded,
@@ -224,6 +225,10 @@ def _built(content: BatchContent, now: datetime) -> Prepared:
     try:
         data = sepa.build_file(wanted)
     except sepa.SepaFileRefused as refusal:
+        if not refusal.is_written:
+            raise FileContentRefused(
+                "A file of this batch would not be right, so nothing was approved.", errors=refusal.errors
+            ) from refusal
         raise FileCheckFailed(
             "The file did not pass its checks, so it was not stored and nothing was approved.", errors=refusal.errors
         ) from refusal

@@ -102,6 +102,13 @@ class SourceUnreachable(Unavailable):
     title = "The payroll source does not answer"
 
 
+class FileContentRefused(Invalid):
+    """What the file would hold breaks a rule; `errors` names line, field and remedy."""
+
+    code = "file_content_refused"
+    title = "The payment file would not be right"
+
+
 class FileCheckFailed(Conflict):
     """The independent checks of the payment file disagree; the file was not stored."""
 

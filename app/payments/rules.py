@@ -19,6 +19,7 @@ from app.payments.findings import CATALOGUE, Draft
 from app.payments.models import Severity, TransferKind
 from app.payments.ports import RemittanceKind, SourceTransfer
 from app.payments.sepa_model import (
+    BIC_PATTERN,
     ISSUER_DUTCH,
     ISSUER_ISO,
     MAXIMUM_IDENTIFIER_LENGTH,
@@ -27,7 +28,6 @@ from app.payments.sepa_model import (
     REFERENCE_TYPE,
 )
 
-_BIC = re.compile(r"[A-Z]{6}[A-Z0-9]{2}(?:[A-Z0-9]{3})?")
 # Who is paid from wages but is no employee. It only proposes the kind of a line; unsure means salary.
 _THIRD_PARTY = re.compile(
     r"\b(?:gerechtsdeurwaarders?|deurwaarders?(?:kantoor)?|gemeente|lbio|cjib|belastingdienst|incasso(?:bureau)?|"
@@ -251,7 +251,7 @@ def written_text(original: str, kind: TransferKind) -> str:
 
 
 def _is_bic(bic: str | None) -> bool:
-    return bic is not None and _BIC.fullmatch(bic) is not None
+    return bic is not None and BIC_PATTERN.fullmatch(bic) is not None
 
 
 def _is_reference(line: RuleLine) -> bool:

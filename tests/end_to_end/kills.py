@@ -117,7 +117,7 @@ def count(town: Town, journal: Journal) -> None:
 def _stored_webhooks(town: Town) -> dict[str, int]:
     with town.ctx.engine.connect() as connection:
         rows = connection.execute(sa.text("SELECT body_sha256, count(*) FROM webhook_delivery GROUP BY 1"))
-        return {row.body_sha256: row.count for row in rows}
+        return {str(row[0]): int(row[1]) for row in rows}
 
 
 def _no_obligation_twice(town: Town) -> None:

@@ -169,9 +169,7 @@ class Town:
     def run(self, run_id: int) -> dict[str, Any]:
         """Return one run once it was seen."""
         wanted = f"Salaris {run_id}"
-        return until(
-            lambda: next((each for each in self.runs() if each["description"] == wanted), None), f"run {run_id}"
-        )
+        return until(lambda: [each for each in self.runs() if each["description"] == wanted], f"run {run_id}")[0]
 
     def batches(self) -> list[dict[str, Any]]:
         """Return every batch."""
