@@ -652,6 +652,8 @@ def upgrade() -> None:
         sa.Column("reference_issuer", sa.String(), nullable=True),
         sa.Column("source_end_to_end_id", sa.String(), nullable=True),
         sa.Column("source_debtor_iban", sa.String(), nullable=True),
+        sa.Column("source_creditor_bic", sa.String(), nullable=True),
+        sa.Column("source_execution_date", sa.Date(), nullable=True),
         sa.CheckConstraint("decision IN ('pay', 'exclude', 'hold')", name="ck_credit_transfer_decision"),
         sa.CheckConstraint("kind IN ('salary', 'third_party')", name="ck_credit_transfer_kind"),
         sa.CheckConstraint(

@@ -437,6 +437,8 @@ class CreditTransfer(SQLModel, table=True):
     reference_issuer: str | None = None
     source_end_to_end_id: str | None = None
     source_debtor_iban: str | None = None
+    source_creditor_bic: str | None = None
+    source_execution_date: date | None = None
 
 
 class Finding(SQLModel, table=True):

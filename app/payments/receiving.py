@@ -74,6 +74,7 @@ class _Line:
     transfer: SourceTransfer
     written: WrittenLine
     debtor_iban: str
+    execution_date: date | None
 
 
 def take_in(ctx: Context, session: Session, run_id: UUID, reading: Reading) -> ReadingOutcome:
@@ -121,7 +122,12 @@ def _stamp(reading: Reading) -> None:
         **reading.extras,
         "schema": reading.document.schema,
         "source_debtor_iban": instructions[0].debtor_iban if instructions else None,
+        "source_execution_date": _written_date(instructions[0].requested_execution_date) if instructions else None,
     }
+
+
+def _written_date(day: date | None) -> str | None:
+    return None if day is None else day.isoformat()
 
 
 def _doubtful(
@@ -173,7 +179,13 @@ def _lines(ctx: Context, session: Session, run: PayrollRun, reading: Reading) ->
         ]
     ids = _obligation_ids(ctx, session, run, reading, [(transfer, written) for transfer, written, _ in prepared])
     return [
-        _Line(obligation_id=identifier, transfer=transfer, written=written, debtor_iban=block.debtor_iban)
+        _Line(
+            obligation_id=identifier,
+            transfer=transfer,
+            written=written,
+            debtor_iban=block.debtor_iban,
+            execution_date=block.requested_execution_date,
+        )
         for identifier, (transfer, written, block) in zip(ids, prepared, strict=True)
     ]
 
@@ -431,6 +443,8 @@ def _source_values(line: _Line) -> dict[str, Any]:
         "reference_issuer": written.reference_issuer,
         "source_end_to_end_id": transfer.end_to_end_id,
         "source_debtor_iban": line.debtor_iban,
+        "source_creditor_bic": transfer.creditor_bic,
+        "source_execution_date": line.execution_date,
     }
 
 
@@ -495,7 +509,8 @@ def _update(row: CreditTransfer, line: _Line) -> bool:
     values = {name: value for name, value in values.items() if getattr(row, name) != value}
     for name, value in values.items():
         setattr(row, name, value)
-    return bool(values.keys() - {"source_end_to_end_id"})
+    # Ids and dates of the document are not what is paid: another one makes no new revision.
+    return bool(values.keys() - {"source_end_to_end_id", "source_execution_date"})
 
 
 def _mark_gone(before: Mapping[UUID, CreditTransfer], present: set[UUID]) -> int:

@@ -5,6 +5,7 @@ Whoever changes a row that the digest covers calls `revise`; nothing else comput
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
@@ -162,6 +163,8 @@ def _rule_line(row: CreditTransfer) -> rules.RuleLine:
         remittance_text_original=row.remittance_text_original,
         reference_type=row.reference_type,
         source_debtor_iban=row.source_debtor_iban,
+        source_creditor_bic=row.source_creditor_bic,
+        source_execution_date=row.source_execution_date,
     )
 
 
@@ -182,10 +185,15 @@ def _facts(
         run_is_locked=run.is_locked,
         is_upload=run.source_kind == "upload",
         source_debtor_iban=extras.get("source_debtor_iban"),
+        source_execution_date=_read_date(extras.get("source_execution_date")),
         people_in_run=extras.get("people_in_run"),
         people_missing=extras.get("people_missing", 0),
         paid_before_in_period=len(_paid_with_other_amount(session, run, transfers)),
     )
+
+
+def _read_date(text: str | None) -> date | None:
+    return None if text is None else date.fromisoformat(text)
 
 
 def _paid_with_other_amount(session: Session, run: PayrollRun, transfers: Sequence[CreditTransfer]) -> set[str]:

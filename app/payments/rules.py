@@ -71,6 +71,8 @@ class RuleLine:
     remittance_text_original: str
     reference_type: str | None
     source_debtor_iban: str | None
+    source_creditor_bic: str | None
+    source_execution_date: date | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +86,7 @@ class BatchFacts:
     run_is_locked: bool | None
     is_upload: bool
     source_debtor_iban: str | None
+    source_execution_date: date | None
     people_in_run: int | None
     people_missing: int
     paid_before_in_period: int
@@ -128,7 +131,7 @@ def judge(lines: Sequence[RuleLine], facts: BatchFacts) -> list[Draft]:
     paying: Counter[str] = Counter()
     for line in lines:
         findings = list(_line_findings(line, facts))
-        of_lines += [*findings, *_line_remarks(line, names_of_account)]
+        of_lines += [*findings, *_line_remarks(line, names_of_account), *_source_remarks(line, facts)]
         if line.status_pays and not any(CATALOGUE[draft.code].severity is Severity.ERROR for draft in findings):
             paying[line.kind] += 1
     return [*_source_findings(lines, facts), *_shape_findings(paying, facts), *of_lines]
@@ -220,6 +223,15 @@ def _line_remarks(line: RuleLine, names_of_account: Mapping[str, set[str]]) -> I
         yield Draft(code="iban_shared", position=line.position, field="creditor.iban", figures=figures)
     if ibans.iban_problem(line.creditor_iban) is None and ibans.known_bank(line.creditor_iban) is False:
         yield Draft(code="bank_unknown", position=line.position, field="creditor.iban")
+
+
+def _source_remarks(line: RuleLine, facts: BatchFacts) -> Iterator[Draft]:
+    if line.source_creditor_bic and line.creditor_bic is None:
+        yield Draft(code="bic_dropped", position=line.position, field="creditor.bic")
+    day = line.source_execution_date
+    if day is not None and facts.source_execution_date is not None and day != facts.source_execution_date:
+        figures = {"date": day.isoformat()}
+        yield Draft(code="other_execution_date", position=line.position, figures=figures)
 
 
 def _text_remarks(line: RuleLine) -> Iterator[Draft]:
