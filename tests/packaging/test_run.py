@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ["demo", "test", "check", "serve", "worker", "doctor", "cli", "migrate", "bench", "prove", "lock"]
-SIMULATORS = ["nmbrs-simulator", "bank-simulator"]
+COMMANDS = ["demo", "test", "check", "serve", "worker", "doctor", "cli", "migrate", "prove", "lock"]
+SIMULATORS = ["nmbrs-simulator"]
 
 
 def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
