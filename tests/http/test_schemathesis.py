@@ -56,7 +56,7 @@ def test_no_call_breaks_the_service_or_the_documentation(database: TestDatabase,
                 *(str(Path(sys.executable).with_name("schemathesis")), "run", f"{town.service.base_url}/openapi.json"),
                 *("--header", f"Authorization: Bearer {town.boss.token}"),
                 *("--phases", "examples,coverage,fuzzing", "--max-examples", "10", "--seed", "20261121"),
-                *("--checks", _CHECKS, "--suppress-health-check", "all", "--no-color", "--workers", "2"),
+                *("--checks", _CHECKS, "--suppress-health-check", "all", "--no-color", "--workers", "1"),
             ],
             env=environment,
             cwd=tmp_path,
@@ -67,8 +67,8 @@ def test_no_call_breaks_the_service_or_the_documentation(database: TestDatabase,
         )
         log = town.service.log.read_text(encoding="utf-8", errors="replace")
 
-    failures = done.stdout.partition("= FAILURES =")[2].partition("= WARNINGS =")[0]
-    assert done.returncode == 0, failures[:8000] or done.stdout[-3000:] + done.stderr[-1000:]
+    report = done.stdout.partition("= WARNINGS =")[0]
+    assert done.returncode == 0, report[-8000:] + done.stderr[-1000:]
     assert "Unresolvable references" not in done.stdout
     assert "unforeseen_error" not in log
     assert "database_error" not in log, log[-2000:]

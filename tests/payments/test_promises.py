@@ -343,8 +343,7 @@ def test_a_corrected_iban_after_the_approval_pays_nobody_twice(
     house.boss.post(f"/v1/administrations/{administration_id}/sync")
     work_off(ctx)
 
-    newest = _batches(house, administration_id)[0]
-    assert newest["id"] != approved["id"]
+    (newest,) = [batch for batch in _batches(house, administration_id) if batch["id"] != approved["id"]]
     assert newest["counts"] == {"held": 1}
     line = house.transfers(newest["id"])[0]
     assert line["hold_code"] == "run_changed_after_approval"

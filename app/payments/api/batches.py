@@ -1,7 +1,7 @@
 """Batches: look, change, approve, reject, hand out, deliver."""
 
 from base64 import b64encode
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -369,7 +369,7 @@ def get_file(
     actor: ActorDep,
     session: SessionDep,
     batch_id: UUID,
-    dry: Annotated[Literal[0, 1], Query()] = 0,
+    dry: Annotated[int, Query(ge=0, le=1)] = 0,
     reason: Annotated[schemas.Reason | None, Query()] = None,
 ) -> Response:
     """Hand out the only file of the batch: the stored bytes, with their hash. Every hand-out is in the history."""
@@ -383,7 +383,7 @@ def get_file_number(
     session: SessionDep,
     batch_id: UUID,
     n: int,
-    dry: Annotated[Literal[0, 1], Query()] = 0,
+    dry: Annotated[int, Query(ge=0, le=1)] = 0,
     reason: Annotated[schemas.Reason | None, Query()] = None,
 ) -> Response:
     """Hand out file `n` of the batch."""
