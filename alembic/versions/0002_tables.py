@@ -221,6 +221,7 @@ def upgrade() -> None:
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("client_external_id", sa.String(), nullable=True),
         sa.Column("client_name", sa.String(), nullable=True),
+        sa.Column("frequency", sa.String(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("last_seen_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(

@@ -1,7 +1,7 @@
 """Each call at Nmbrs as one typed question. Knows nothing of what the answers are for."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from typing import Final, TypeVar
 
@@ -109,7 +109,9 @@ class Questions:
 
 
 def _company(record: Record, client: Client | None) -> Company:
-    return Company(administration=mapping.administration(record, client=client), frequency=mapping.frequency(record))
+    frequency = mapping.frequency(record)
+    administration = replace(mapping.administration(record, client=client), frequency=frequency)
+    return Company(administration=administration, frequency=frequency)
 
 
 def _number(external_id: str, operation: Operation, *, code: str = "administration_unknown") -> int:

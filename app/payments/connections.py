@@ -241,6 +241,7 @@ def note_administrations(
             last_seen_at=ctx.now(),
         )
         row.number, row.name, row.last_seen_at = administration.number, administration.name, ctx.now()
+        row.frequency = administration.frequency or row.frequency
         row.client_external_id, row.client_name = administration.client_external_id, administration.client_name
         session.add(row)
 

@@ -5,7 +5,7 @@ anybody parses it. Every function may run twice.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -285,6 +285,8 @@ def note_runs(ctx: Context, administration_id: UUID, listed: RunList) -> int:
             return 0
         connection = session.get_one(Connection, administration.connection_id)
         for run in listed.runs:
+            # A list of runs does not say how often an administration pays; the list of administrations did.
+            run = replace(run, frequency=run.frequency or administration.frequency)  # noqa: PLW2901
             new += _note_run(ctx, session, connection, link, run, listed)
         withdrawing.note_absent(ctx, session, administration_id, connection.kind, listed.runs, listed.years)
     return new

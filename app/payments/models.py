@@ -241,6 +241,7 @@ class Administration(SQLModel, table=True):
     name: str
     client_external_id: str | None = None
     client_name: str | None = None
+    frequency: str | None = None
     created_at: datetime = moment()
     last_seen_at: datetime = moment()
 

@@ -12,13 +12,17 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceAdministration:
-    """An administration as the source lists it. `external_id` is the source's own key; `number` is what people read."""
+    """An administration as the source lists it. `external_id` is the source's own key; `number` is what people read.
+
+    `frequency` says how often it pays (`month`, `four_weeks`, `week`), None when the source does not say.
+    """
 
     external_id: str
     number: str
     name: str
     client_external_id: str | None = None
     client_name: str | None = None
+    frequency: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -123,6 +123,7 @@ class FakePayroll:
         name: str = "Bakkerij Jansen B.V.",
         client: tuple[str, str] | None = ("21", "Jansen Groep"),
         iban: str | None = "NL91ABNA0417164300",
+        frequency: str | None = None,
     ) -> SourceAdministration:
         """Add an administration of a client (key, name), paying from `iban` (None: it has no account)."""
         administration = SourceAdministration(
@@ -131,6 +132,7 @@ class FakePayroll:
             name=name,
             client_external_id=client[0] if client else None,
             client_name=client[1] if client else None,
+            frequency=frequency,
         )
         account = SourceDebtorAccount(iban=iban, bic=None, name=name) if iban else None
         with self._lock:

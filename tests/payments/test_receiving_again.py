@@ -4,10 +4,13 @@ from typing import Any
 
 import pytest
 
+from app.payments.context import Context
 from app.payments.models import BatchStatus
 from app.payments.transitions import MOVES
+from tests.contracts.fake_source import FakePayroll
 from tests.payments.payroll_document import Line
-from tests.support.house import House, document, lines
+from tests.support.house import House, document, lines, link
+from tests.support.jobs import work_off
 
 
 def _count(house: House) -> int:
@@ -184,3 +187,29 @@ def test_a_file_fetched_twice_is_the_same_and_says_so(house: House) -> None:
     assert (head.status_code, head.content) == (405, b"")
     assert late.status_code == 422
     assert house.events().count("file.handed_out") == 3
+
+
+def test_a_four_weekly_administration_gets_a_four_weekly_pay_day(
+    ctx: Context, house: House, payroll: FakePayroll
+) -> None:
+    """How often an administration pays is remembered from the list of administrations, for the date it is paid on."""
+    administration = payroll.add_administration("2100", number="13", frequency="four_weeks")
+    payroll.add_run(administration, document=document(), period=12, frequency=None)
+    connection = house.boss.post(
+        "/v1/connections",
+        {
+            "organization_id": str(house.employer_id),
+            "kind": "nmbrs_soap",
+            "username": payroll.credentials.username,
+            "token": payroll.credentials.secret,
+            "domain": payroll.credentials.domain,
+        },
+    ).json()
+    house.boss.post(f"/v1/connections/{connection['id']}/check")
+    found = house.boss.get(f"/v1/connections/{connection['id']}/administrations").json()[0]
+    link(house.boss, found["id"], house.employer_id, house.account_id)
+    house.boss.post(f"/v1/administrations/{found['id']}/sync")
+    work_off(ctx)
+
+    (run,) = [each for each in house.boss.get("/v1/payroll-runs").json() if each["administration_id"] == found["id"]]
+    assert run["frequency"] == "four_weeks"
