@@ -10,7 +10,8 @@ from typing import Annotated, Any, cast
 from uuid import UUID
 
 import structlog
-from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response, params
+from fastapi.dependencies.utils import get_flat_params
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
@@ -286,9 +287,12 @@ class StrictRoute(APIRoute):
         """Wrap the framework's handler: first the token, then the media type, then strict JSON."""
         original = super().get_route_handler()
         reads_json = self.body_field is not None
+        fields = get_flat_params(self.dependant)
+        known = {field.alias for field in fields if isinstance(field.field_info, params.Query)}
 
         async def handle(request: Request) -> Response:
             _refuse_odd_path(request)
+            _refuse_unknown_query(request, known)
             if reads_json:
                 if not request.headers.get("authorization"):
                     raise missing_token()
@@ -312,6 +316,17 @@ def _require_json(request: Request) -> None:
     media = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if media != "application/json":
         raise UnsupportedMediaType("Send the body as application/json.")
+
+
+def _refuse_unknown_query(request: Request, known: set[str]) -> None:
+    """A mistyped filter that is ignored would show everything: refuse it."""
+    if not request.headers.get("authorization") or known.issuperset(request.query_params.keys()):
+        return
+    message = f"Known here: {', '.join(sorted(known)) or 'none'}."
+    raise Invalid(
+        "The address holds a query parameter that is not known here.",
+        errors=[Problem(pointer="query:", code="unknown_parameter", message=message)],
+    )
 
 
 def _refuse_odd_path(request: Request) -> None:

@@ -178,6 +178,15 @@ def test_an_office_never_approves(ctx: Context, house: House) -> None:
     assert [answer.status_code for answer in answers] == [403, 403, 403]
 
 
+def test_a_filter_that_is_not_known_is_refused(house: House) -> None:
+    """A mistyped filter would show everything if it were ignored: 422, with the ones that are known."""
+    answer = house.boss.get("/v1/payment-batches?statsu=pending")
+
+    assert answer.status_code == 422
+    assert "status" in answer.json()["errors"][0]["message"]
+    assert "statsu" not in answer.text
+
+
 @pytest.mark.parametrize("scope", list(Scope))
 def test_a_token_does_only_what_its_scopes_say(ctx: Context, house: House, scope: Scope) -> None:
     """A token without `approve` cannot approve, whatever its owner may do."""
