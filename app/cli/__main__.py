@@ -26,6 +26,8 @@ def main() -> None:
     """Run a command; a refusal is one plain sentence on standard error and exit code 2."""
     # Python would end at once; the embedded PostgreSQL must be left in order.
     signal.signal(signal.SIGTERM, _leave)
+    # Started in the background, a shell may have it ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         cli(prog_name="./run cli")
     except AppError as error:
