@@ -1,5 +1,6 @@
 """Debtor accounts and their payment limits: added, confirmed and limited from the employer's side."""
 
+from calendar import monthrange
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -250,8 +251,7 @@ def _raises(before: Mapping[LimitKind, int | None], wanted: Mapping[LimitKind, i
 
 def limit_uses(ctx: Context, session: Session, account_id: UUID, day: date) -> list[LimitUse]:
     """Return every limit of an account with what is used of it on this execution date and in its month."""
-    first = day.replace(day=1)
-    last = (first + timedelta(days=31)).replace(day=1) - timedelta(days=1)
+    first, last = day.replace(day=1), day.replace(day=monthrange(day.year, day.month)[1])
     return uses(
         limits_of(ctx, session, account_id).limits,
         used_day_cents=claims.used_cents(session, account_id, first=day, last=day),
