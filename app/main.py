@@ -97,6 +97,7 @@ def create_app(service: Service, *, with_worker: bool) -> FastAPI:
         version="0.1.0",
         docs_url=None if production else "/docs",
         redoc_url=None,
+        redirect_slashes=False,
         openapi_url="/openapi.json",
         lifespan=_lifespan(service) if with_worker else None,
     )

@@ -102,7 +102,7 @@ def problem_response(error: AppError) -> Response:
         json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"),
         status_code=error.status,
         media_type=PROBLEM,
-        headers=dict(error.headers),
+        headers={"Cache-Control": "no-store", **error.headers},
     )
 
 
