@@ -10,6 +10,7 @@ from app.auth import people
 from app.auth.models import OrganizationKind, Role, Scope
 from app.core.database import transaction
 from app.payments.context import Context
+from tests.support.clock import FakeClock
 from tests.support.house import House, Person, act, add_organization, add_person, document, lines
 
 _BODIES: dict[str, dict[str, Any]] = {
@@ -176,6 +177,16 @@ def test_an_office_never_approves(ctx: Context, house: House) -> None:
     ]
 
     assert [answer.status_code for answer in answers] == [403, 403, 403]
+
+
+def test_a_token_that_ended_is_no_token(house: House, clock: FakeClock) -> None:
+    """A token works until its last day and not a moment longer; a revoked one not at all."""
+    clock.forward(days=89)
+    before = house.boss.get("/v1/me").status_code
+    clock.forward(days=1)
+    after = house.boss.get("/v1/me").status_code
+
+    assert (before, after) == (200, 401)
 
 
 def test_a_filter_that_is_not_known_is_refused(house: House) -> None:
