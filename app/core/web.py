@@ -34,10 +34,10 @@ from app.core.errors import (
     Unavailable,
     UnsupportedMediaType,
 )
+from app.core.strict_json import strict_json
 
 PROBLEM = "application/problem+json"
 _LOG = structlog.get_logger(__name__)
-_DEEPEST = 32
 _METHOD_NOT_ALLOWED = 405
 
 
@@ -227,57 +227,6 @@ def _from_database(error: Exception) -> AppError:
     if isinstance(error, OperationalError | PoolTimeout) or getattr(error, "connection_invalidated", False):
         return _DatabaseAway("Try again in a moment.", headers={"Retry-After": "2"})
     return _Internal("The request failed; it was logged with its request id.")
-
-
-def strict_json(body: bytes) -> Any:
-    """Parse JSON as RFC 8259 means it; `Invalid` for NaN, duplicate keys, NUL, lone surrogates, too deep nesting."""
-    try:
-        value = json.loads(
-            body.decode("utf-8"),
-            object_pairs_hook=_no_duplicates,
-            parse_constant=_no_constant,
-            parse_float=_finite,
-        )
-        json.dumps(value, ensure_ascii=False).encode("utf-8")
-    except (ValueError, RecursionError) as error:
-        raise _bad_json() from error
-    _refuse_nul(value, 0)
-    return value
-
-
-def _bad_json() -> Invalid:
-    message = "Send one JSON value in UTF-8: no duplicate keys, no NaN or Infinity, no NUL, no broken text."
-    return Invalid("The body is not valid JSON.", errors=[Problem(pointer="", code="json", message=message)])
-
-
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError
-    return members
-
-
-def _no_constant(_name: str) -> Any:
-    raise ValueError
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if value in (float("inf"), float("-inf")):
-        raise ValueError
-    return value
-
-
-def _refuse_nul(value: object, depth: int) -> None:
-    if depth > _DEEPEST or (isinstance(value, str) and "\x00" in value):
-        raise _bad_json()
-    if isinstance(value, dict):
-        for name, member in value.items():
-            _refuse_nul(name, depth + 1)
-            _refuse_nul(member, depth + 1)
-    elif isinstance(value, list):
-        for member in value:
-            _refuse_nul(member, depth + 1)
 
 
 class StrictRoute(APIRoute):
