@@ -23,6 +23,10 @@ class Wire:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
         self._client = httpx.Client(trust_env=False, follow_redirects=False, limits=limits)
 
+    def close(self) -> None:
+        """Give the connections back."""
+        self._client.close()
+
     def send(self, outgoing: Outgoing, url: str, *, timeout_seconds: float) -> Answered:
         """Send once."""
         try:

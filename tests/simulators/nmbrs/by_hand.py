@@ -1,5 +1,7 @@
 """The data these tests run on, and SOAP by hand: everything can be sent wrongly."""
 
+import threading
+import time
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +10,7 @@ import httpx
 from lxml import etree
 
 from simulators.nmbrs.process import SimulatorClient
+from simulators.nmbrs.world import Call
 
 ROOT = "https://api.nmbrs.nl/soap/v3/"
 SOAP_11 = "http://schemas.xmlsoap.org/soap/envelope/"
@@ -242,6 +245,14 @@ class Soap:
             content=self.envelope(operation, parameters),
             headers=self.headers(f"{ROOT}{service}Service", name),
         )
+
+    def wait_for_calls(self, operation: str, number: int) -> list[Call]:
+        """The calls of an operation, once the simulator has written down so many."""
+        deadline = time.monotonic() + 30
+        while len(calls := self.simulator.calls(operation)) < number:
+            assert time.monotonic() < deadline, f"{len(calls)} of {number} calls of {operation} arrived"
+            threading.Event().wait(0.01)
+        return calls
 
     def post(self, service: str, content: bytes, headers: dict[str, str]) -> Answer:
         """Post any bytes to a service."""

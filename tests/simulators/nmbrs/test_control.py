@@ -157,6 +157,7 @@ def test_clearing_frees_who_is_waiting(soap: Soap):
                 headers=soap.headers("https://api.nmbrs.nl/soap/v3/CompanyService", "Run_GetList"),
                 timeout=httpx.Timeout(5, read=0.05),
             )
+        soap.wait_for_calls("Company.Run_GetList", 1)
         assert other.delete("/_control/faults").json() == {"cleared": 1}
 
     assert run_ids(soap) == ["500"]

@@ -85,3 +85,15 @@ def test_accounts_are_those_of_the_period(period: int, iban: str, soap: Soap):
 def test_accounts_of_no_period_are_refused(soap: Soap):
     """Period 0 is no period."""
     assert "---> 2006:" in soap.call("Employee.BankAccount_GetList", "<EmployeeId>1001</EmployeeId>").fault
+
+
+def test_a_background_task_is_for_who_started_it(soap: Soap):
+    """Another user asking for its result gets fault 2019."""
+    parameters = "<companyId>100</companyId><runId>500</runId><year>2026</year>"
+    name = "Report.Reports_GetPayslipByRunCompany_v2_Background"
+    (task_id,) = soap.call(name, parameters).texts("Reports_GetPayslipByRunCompany_v2_BackgroundResult")
+    asked = f"<TaskId>{task_id}</TaskId>"
+    other = {"username": "tagged@kantoor.example", "token": "tagged-token"}
+
+    assert "---> 2019:" in soap.call("Report.Reports_BackgroundTask_Result", asked, **other).fault
+    assert soap.call("Report.Reports_BackgroundTask_Result", asked).texts("Status") == ["Enqueued"]

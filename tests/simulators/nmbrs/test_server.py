@@ -1,5 +1,4 @@
 import socket
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -15,7 +14,6 @@ RUNS = "<CompanyId>100</CompanyId><Year>2026</Year>"
 def test_sixty_four_connections_are_served_at_once(soap: Soap):
     """While 64 calls are held up on as many connections the simulator still answers; then all get theirs."""
     soap.simulator.add_fault(FaultKind.DELAY, "Company.Run_GetList", seconds=600)
-    all_in = threading.Event()
 
     def call(_number: int) -> list[str | None]:
         return soap.call("Company.Run_GetList", RUNS).texts("ID")
@@ -23,8 +21,7 @@ def test_sixty_four_connections_are_served_at_once(soap: Soap):
     with ThreadPoolExecutor(64) as pool:
         soap.http.timeout = httpx.Timeout(60)
         answers = pool.map(call, range(64))
-        while len(soap.simulator.calls("Company.Run_GetList")) < 64:
-            all_in.wait(0.01)
+        soap.wait_for_calls("Company.Run_GetList", 64)
         soap.simulator.clear_faults()
         assert list(answers) == [["500"]] * 64
 
