@@ -24,9 +24,9 @@ from app.core.settings import Environment, Settings
 from app.core.web import add_error_handlers
 from app.jobs.working import Work, keep_working
 from app.nmbrs.source import NmbrsSoapKind
-from app.payments.api import accounts, batches, connections, history
+from app.payments.api import accounts, bank, batches, connections, history, people, unpaid
 from app.payments.context import Context, Policy
-from app.payments.ports import SourceKind
+from app.payments.ports import BankChannel, SourceKind
 from app.payments.tasks import work
 from app.webhooks import api as webhooks_api
 
@@ -50,6 +50,7 @@ def build(
     database_url: str,
     clock: Clock = utc_now,
     sources: Mapping[str, SourceKind] | None = None,
+    channels: Mapping[str, BankChannel] | None = None,
 ) -> Service:
     """Build everything from the settings; tests give a clock and sources of their own."""
     context = Context(
@@ -59,6 +60,7 @@ def build(
         keyring=settings.keyring,
         identifier_secret=settings.identifier_secret,
         sources=default_sources(settings, clock) if sources is None else sources,
+        channels={} if channels is None else channels,
         policy=Policy(
             environment=settings.environment.value,
             freshness_timeout_seconds=settings.freshness_timeout_seconds,
@@ -110,6 +112,9 @@ def create_app(service: Service, *, with_worker: bool) -> FastAPI:
         accounts.routes,
         connections.routes,
         batches.routes,
+        bank.routes,
+        unpaid.routes,
+        people.routes,
         history.routes,
         webhooks_api.routes,
     ):

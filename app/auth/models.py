@@ -1,14 +1,15 @@
 """Rows of people and organizations. A table class checks nothing: rows are made in use cases, from checked values."""
 
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import Field, SQLModel
 
-from app.core.columns import moment, one_of
+from app.core.columns import document, moment, one_of
 
 
 class OrganizationKind(StrEnum):
@@ -67,10 +68,12 @@ class User(SQLModel, table=True):
     pin_hash: str | None = None
     pin_set_at: datetime | None = moment(default=None)
     pin_locked_at: datetime | None = moment(default=None)
+    pin_changed_at: datetime | None = moment(default=None)
+    pin_change_confirmed_by: UUID | None = Field(default=None, foreign_key="user_account.id")
 
 
 class Membership(SQLModel, table=True):
-    """One role of one person in one organization."""
+    """One role of one person in one organization. `ends_on` is a deputy's last day."""
 
     __tablename__ = "membership"
     __table_args__ = (one_of("role", Role, table="membership"),)
@@ -79,6 +82,7 @@ class Membership(SQLModel, table=True):
     organization_id: UUID = Field(primary_key=True, foreign_key="organization.id")
     role: str = Field(primary_key=True)
     created_at: datetime = moment()
+    ends_on: date | None = None
 
 
 class Mandate(SQLModel, table=True):
@@ -98,7 +102,7 @@ class Mandate(SQLModel, table=True):
 
 
 class ApiToken(SQLModel, table=True):
-    """A token of a person; only its SHA-256 is stored."""
+    """A token of a person; only its SHA-256 is stored. An unattended one is used by a program, not by the person."""
 
     __tablename__ = "api_token"
 
@@ -110,6 +114,7 @@ class ApiToken(SQLModel, table=True):
     expires_at: datetime = moment()
     revoked_at: datetime | None = moment(default=None)
     pin_locked_at: datetime | None = moment(default=None)
+    is_unattended: bool = Field(default=False, sa_column_kwargs={"server_default": sa.false()})
 
 
 class PinTry(SQLModel, table=True):
@@ -123,3 +128,47 @@ class PinTry(SQLModel, table=True):
     token_id: UUID = Field(foreign_key="api_token.id", index=True)
     tried_at: datetime = moment()
     correct: bool | None = None
+
+
+class ProposalOutcome(StrEnum):
+    """How a proposal ended."""
+
+    APPLIED = "applied"
+    WITHDRAWN = "withdrawn"
+
+
+class Proposal(SQLModel, table=True):
+    """An act that one person asked for and that a second person, or a day, must confirm before it is done.
+
+    `target` is the id of what it is about; at most one proposal of a kind is open for a target. `waits_until` is set
+    where a day suffices without a second person.
+    """
+
+    __tablename__ = "proposal"
+    __table_args__ = (
+        sa.Index(
+            "uq_proposal_open",
+            "organization_id",
+            "kind",
+            "target",
+            unique=True,
+            postgresql_where=sa.text("ended_at IS NULL"),
+        ),
+        sa.Index("ix_proposal_organization", "organization_id", "proposed_at", "id"),
+        one_of("outcome", ProposalOutcome, table="proposal"),
+        sa.CheckConstraint("(ended_at IS NULL) = (outcome IS NULL)", name="ck_proposal_ended"),
+        sa.CheckConstraint("confirmed_by IS DISTINCT FROM proposed_by", name="ck_proposal_two_people"),
+    )
+
+    id: UUID = Field(primary_key=True)
+    organization_id: UUID = Field(foreign_key="organization.id")
+    kind: str
+    target: UUID
+    payload: dict[str, Any] = document()
+    reason: str
+    proposed_by: UUID = Field(foreign_key="user_account.id")
+    proposed_at: datetime = moment()
+    waits_until: datetime | None = moment(default=None)
+    confirmed_by: UUID | None = Field(default=None, foreign_key="user_account.id")
+    ended_at: datetime | None = moment(default=None)
+    outcome: str | None = None

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -22,6 +22,7 @@ from app.auth.models import (
 )
 from app.auth.pins import hash_pin
 from app.core import history
+from app.core.clock import amsterdam_date
 from app.core.errors import Conflict, Invalid, NotFound, Problem, Unauthenticated
 from app.core.history import Fact, HistoryActor
 from app.core.ids import NewId, new_token, token_hash
@@ -64,8 +65,10 @@ def add_user(session: Session, act: Act, *, email: str, name: str) -> User:
     return user
 
 
-def add_membership(session: Session, act: Act, *, user: User, organization_id: UUID, role: Role) -> Membership:
-    """Give a person a role in an organization. Roles add up; a repeated one changes nothing."""
+def add_membership(
+    session: Session, act: Act, *, user: User, organization_id: UUID, role: Role, ends_on: date | None = None
+) -> Membership:
+    """Give a person a role in an organization, a deputy until `ends_on`. Roles add up; a repeated one moves its end."""
     organization = session.get(Organization, organization_id)
     if organization is None:
         raise NotFound("No such organization.")
@@ -74,12 +77,36 @@ def add_membership(session: Session, act: Act, *, user: User, organization_id: U
         message = f"An {organization.kind} knows the roles {allowed}."
         raise Invalid(errors=[Problem(pointer="/role", code="role_of_kind", message=message)])
     known = session.get(Membership, (user.id, organization_id, role))
-    if known is not None:
+    if known is not None and known.ends_on == ends_on:
         return known
-    membership = Membership(user_id=user.id, organization_id=organization_id, role=role, created_at=act.now)
+    membership = known or Membership(user_id=user.id, organization_id=organization_id, role=role, created_at=act.now)
+    membership.ends_on = ends_on
     session.add(membership)
-    _tell(session, act, organization_id, "member.added", {"user_id": str(user.id), "name": user.name, "role": role})
+    details = {"user_id": str(user.id), "name": user.name, "role": role}
+    _tell(
+        session, act, organization_id, "member.added", {**details, "ends_on": ends_on.isoformat() if ends_on else None}
+    )
     return membership
+
+
+def end_membership(session: Session, act: Act, *, user_id: UUID, organization_id: UUID, role: Role) -> None:
+    """Take a role away. The last admin of an organization stays."""
+    membership = session.get(Membership, (user_id, organization_id, role), with_for_update=True)
+    if membership is None:
+        raise NotFound("This person does not have this role here.")
+    others = session.exec(
+        select(Membership.user_id).where(
+            Membership.organization_id == organization_id,
+            Membership.role == Role.ADMIN,
+            Membership.user_id != user_id,
+            col(Membership.ends_on).is_(None),
+        )
+    ).first()
+    if role is Role.ADMIN and others is None:
+        raise Conflict("This is the last admin; make somebody else admin first.")
+    session.delete(membership)
+    session.flush()
+    _tell(session, act, organization_id, "member.removed", {"user_id": str(user_id), "role": role})
 
 
 def set_first_pin(session: Session, act: Act, *, user: User, pin: str) -> None:
@@ -92,6 +119,28 @@ def set_first_pin(session: Session, act: Act, *, user: User, pin: str) -> None:
         _tell(session, act, organization_id, "pin.set", {"user_id": str(user.id), "name": user.name})
 
 
+def change_pin(session: Session, act: Act, *, user: User, pin: str) -> None:
+    """Set a PIN anew. For a day nothing is approved with it, unless another approver confirms the change."""
+    user.pin_hash, user.pin_set_at, user.pin_changed_at = hash_pin(pin), act.now, act.now
+    user.pin_locked_at = user.pin_change_confirmed_by = None
+    session.add(user)
+    for organization_id in _organizations_of(session, user.id):
+        _tell(session, act, organization_id, "pin.changed", {"user_id": str(user.id), "name": user.name})
+
+
+def confirm_pin_change(session: Session, act: Act, *, user_id: UUID, confirmed_by: UUID, organization_id: UUID) -> User:
+    """Another approver says that a changed PIN is really this person's."""
+    user = session.get(User, user_id, with_for_update=True)
+    if user is None or user.pin_changed_at is None:
+        raise NotFound("This person has not changed their PIN.")
+    if user_id == confirmed_by:
+        raise Conflict("Another approver confirms a changed PIN, not the person who changed it.")
+    user.pin_change_confirmed_by = confirmed_by
+    session.add(user)
+    _tell(session, act, organization_id, "pin.change_confirmed", {"user_id": str(user.id), "name": user.name})
+    return user
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssuedToken:
     """A new token: the row, and the token itself, which is shown once."""
@@ -100,8 +149,13 @@ class IssuedToken:
     token: str
 
 
-def issue_token(session: Session, act: Act, *, user: User, scopes: frozenset[Scope], days: int) -> IssuedToken:
-    """Issue a token with these scopes, ending after so many days: 90 at most when it may approve, else 366."""
+def issue_token(
+    session: Session, act: Act, *, user: User, scopes: frozenset[Scope], days: int, is_unattended: bool = False
+) -> IssuedToken:
+    """Issue a token with these scopes, ending after so many days: 90 at most when it may approve, else 366.
+
+    An unattended one is for a program: where several approvals are needed, one of them at most comes from such a token.
+    """
     longest = LONGEST_APPROVE_TOKEN if Scope.APPROVE in scopes else LONGEST_TOKEN
     if not 0 < days <= longest.days:
         message = f"Choose 1 to {longest.days} days for these scopes."
@@ -114,10 +168,12 @@ def issue_token(session: Session, act: Act, *, user: User, scopes: frozenset[Sco
         scopes=sorted(scopes),
         created_at=act.now,
         expires_at=act.now + timedelta(days=days),
+        is_unattended=is_unattended,
     )
     session.add(row)
     for organization_id in _organizations_of(session, user.id):
         details = {"token_id": str(row.id), "name": user.name, "scopes": sorted(scopes), "days": days}
+        details["is_unattended"] = is_unattended
         _tell(session, act, organization_id, "token.issued", details)
     return IssuedToken(row=row, token=token)
 
@@ -144,7 +200,7 @@ def operator_acting_for(session: Session, user: User, act: Act) -> Actor:
         created_at=act.now,
         expires_at=act.now,
     )
-    return replace(_actor(session, pretended, user), name=f"operator for {user.name}")
+    return replace(_actor(session, pretended, user, act.now), name=f"operator for {user.name}")
 
 
 def authenticate(session: Session, token: str, *, now: datetime) -> Actor:
@@ -159,15 +215,18 @@ def authenticate(session: Session, token: str, *, now: datetime) -> Actor:
             "Send `Authorization: Bearer <token>` with a token that is valid.", headers={"WWW-Authenticate": "Bearer"}
         )
     row, user = found
-    return _actor(session, row, user)
+    return _actor(session, row, user, now)
 
 
-def _actor(session: Session, token: ApiToken, user: User) -> Actor:
+def _actor(session: Session, token: ApiToken, user: User, now: datetime) -> Actor:
     held: dict[str, dict[UUID, set[str]]] = {kind: {} for kind in OrganizationKind}
     memberships = session.exec(
         select(Membership.organization_id, Membership.role, Organization.kind)
         .join(Organization, col(Organization.id) == col(Membership.organization_id))
-        .where(Membership.user_id == user.id)
+        .where(
+            Membership.user_id == user.id,
+            sa.or_(col(Membership.ends_on).is_(None), col(Membership.ends_on) >= amsterdam_date(now)),
+        )
     )
     for organization_id, role, kind in memberships:
         held[kind].setdefault(organization_id, set()).add(role)

@@ -23,6 +23,7 @@ from app.core.ids import NewId
 
 TRIES_PER_CREDENTIAL = 5
 WRONG_TRIES_PER_DAY = 20
+WAITS_AFTER_CHANGE = timedelta(hours=24)
 _UNDER_WAY = timedelta(seconds=30)
 _PIN = re.compile(r"[0-9]{5,12}")
 _TOO_SIMPLE = frozenset({"12345", "123456", "54321", "654321", "1234567", "12345678"})
@@ -42,6 +43,13 @@ class PinLocked(Forbidden):
 
     code = "pin_locked"
     title = "The PIN is locked"
+
+
+class PinChangedRecently(Forbidden):
+    """The PIN was changed less than a day ago and nobody else confirmed that."""
+
+    code = "pin_changed_recently"
+    title = "The PIN was changed less than a day ago"
 
 
 class PinNotSet(Forbidden):
@@ -104,6 +112,19 @@ def _judge_try(engine: Engine, attempt: PinAttempt, try_id: UUID) -> int | None:
         if _wrong_today(session, attempt) >= WRONG_TRIES_PER_DAY:
             user.pin_locked_at, left = attempt.now, 0
         return left
+
+
+def refuse_changed_recently(engine: Engine, user_id: UUID, now: datetime) -> None:
+    """Refuse a PIN that was set anew in the last day: who could change it may not be who it belongs to."""
+    with transaction(engine) as session:
+        user = session.get_one(User, user_id)
+        changed, confirmed = user.pin_changed_at, user.pin_change_confirmed_by
+    if changed is not None and confirmed is None and now < changed + WAITS_AFTER_CHANGE:
+        raise PinChangedRecently(
+            "Your PIN was changed less than a day ago. Approve after "
+            f"{(changed + WAITS_AFTER_CHANGE).isoformat()}, or have another approver confirm the change.",
+            extra={"possible_from": (changed + WAITS_AFTER_CHANGE).isoformat()},
+        )
 
 
 def _refuse_locked(user: User, token: ApiToken) -> str:

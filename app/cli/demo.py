@@ -231,7 +231,7 @@ class Stage:
             "POST",
             f"/v1/payment-batches/{batch_id}/deliveries",
             headers={"If-Match": f'"r{batch["revision"]}"'},
-            json={"note": "Uploaded in internet banking"},
+            json={"note": "Uploaded in internet banking", "hash_seen": sha256(answer.content).hexdigest()[:8]},
         )
         _say(f"The employer says it is at the bank: status {delivered['status']}")
         history = self.ask("GET", "/v1/history?format=csv")

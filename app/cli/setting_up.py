@@ -19,6 +19,7 @@ from app.auth.models import OrganizationKind, Role, Scope
 from app.auth.people import Act
 from app.cli.runtime import built_service
 from app.core.database import transaction
+from app.core.errors import Conflict
 from app.core.history import OPERATOR
 from app.core.money import text_to_cents
 from app.payments import accounts, connections
@@ -303,6 +304,9 @@ def link_administration(
         row = connections.visible_administration(session, actor, administration_id)
         wanted = Link(employer_id=employer_id, debtor_account_id=account_id, go_live_on=day, mode=LinkMode(mode))
         link = connections.link_administration(ctx, session, actor, row, wanted)
+        if link is None:
+            message = "The administration is linked already; the employer changes that over the REST API (two people)."
+            raise Conflict(message)
         return {"administration_id": row.id, "employer_id": link.employer_id, "mode": link.mode}
 
     _show(_in_transaction(use), as_json=as_json)
@@ -381,7 +385,8 @@ def limit_account(
         raise click.BadParameter(str(error)) from error
 
     def use(ctx: Context, session: Session, act: Act) -> dict[str, Any]:
-        view = accounts.set_limits(ctx, session, _acting(session, act, email), account_id, wanted)
+        setting = accounts.LimitSetting(hard=wanted)
+        view = accounts.set_limits(ctx, session, _acting(session, act, email), account_id, setting)
         return {"id": account_id, "waits_for_a_second_admin": view.pending is not None}
 
     _show(_in_transaction(use), as_json=as_json)

@@ -2,7 +2,7 @@
 
 from calendar import monthrange
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
@@ -12,6 +12,7 @@ from sqlmodel import Session, col, select
 from app.auth.actor import Actor
 from app.auth.models import Role
 from app.core import history
+from app.core.clock import amsterdam_date
 from app.core.errors import Conflict, Invalid, NotFound, Problem
 from app.core.history import Fact
 from app.payments import bank_profiles, claims, iban, revising
@@ -171,89 +172,152 @@ def _revise_pending(ctx: Context, session: Session, actor: Actor, account: Debto
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LimitSetting:
+    """The limits of an account in cents; None is no limit of that kind. Over a soft one, one more approver is needed.
+
+    After `ends_on` the limits before it hold again.
+    """
+
+    hard: Mapping[LimitKind, int | None]
+    soft: Mapping[LimitKind, int | None] = field(default_factory=dict)
+    ends_on: date | None = None
+
+    def columns(self) -> dict[str, int | None]:
+        """Return the setting by column."""
+        hard = {column: self.hard.get(kind) for kind, column in _COLUMNS.items()}
+        return hard | {f"soft_{column}": self.soft.get(kind) for kind, column in _COLUMNS.items()}
+
+
+def _setting(values: Mapping[str, Any], ends_on: date | None = None) -> LimitSetting:
+    return LimitSetting(
+        hard={kind: values.get(column) for kind, column in _COLUMNS.items()},
+        soft={kind: values.get(f"soft_{column}") for kind, column in _COLUMNS.items()},
+        ends_on=ends_on,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LimitView:
     """The limits of an account as they are now, with a raise that waits."""
 
-    limits: Mapping[LimitKind, int | None]
+    setting: LimitSetting
     is_set: bool
-    pending: Mapping[LimitKind, int | None] | None = None
+    pending: LimitSetting | None = None
     pending_by: UUID | None = None
     pending_until: Any = None
 
+    @property
+    def limits(self) -> Mapping[LimitKind, int | None]:
+        """The hard limits."""
+        return self.setting.hard
+
 
 def limits_of(ctx: Context, session: Session, account_id: UUID) -> LimitView:
-    """Return the limits in force at this moment: a raise counts once its day of waiting is over."""
-    row = session.get(PaymentLimit, account_id)
+    """Return the limits in force at this moment: a raise counts once its day of waiting is over, until its last day."""
+    row = session.get(PaymentLimit, account_id, populate_existing=True)
     if row is None:
-        return LimitView(limits=dict.fromkeys(LimitKind), is_set=False)
-    limits = {kind: getattr(row, column) for kind, column in _COLUMNS.items()}
+        return LimitView(setting=LimitSetting(hard=dict.fromkeys(LimitKind)), is_set=False)
+    setting = _in_force(row, amsterdam_date(ctx.now()))
     if row.pending is None or row.pending_since is None:
-        return LimitView(limits=limits, is_set=True)
-    pending = {kind: row.pending.get(kind) for kind in LimitKind}
+        return LimitView(setting=setting, is_set=True)
+    pending = _stored(row.pending)
     until = row.pending_since + RAISE_WAITS
     if until <= ctx.now():
-        return LimitView(limits=pending, is_set=True)
-    return LimitView(limits=limits, is_set=True, pending=pending, pending_by=row.pending_by, pending_until=until)
+        is_over = pending.ends_on is not None and pending.ends_on < amsterdam_date(ctx.now())
+        return LimitView(setting=setting if is_over else pending, is_set=True)
+    return LimitView(setting=setting, is_set=True, pending=pending, pending_by=row.pending_by, pending_until=until)
 
 
-def set_limits(
-    ctx: Context, session: Session, actor: Actor, account_id: UUID, wanted: Mapping[LimitKind, int | None]
-) -> LimitView:
-    """Set the limits of an account, in cents; None is no limit of that kind.
+def _in_force(row: PaymentLimit, today: date) -> LimitSetting:
+    if row.ends_on is not None and row.ends_on < today and row.reverts_to is not None:
+        return _stored(row.reverts_to)
+    return _setting(row.model_dump(), row.ends_on)
+
+
+def _stored(values: Mapping[str, Any]) -> LimitSetting:
+    ends_on = values.get("ends_on")
+    return _setting(values, None if ends_on is None else date.fromisoformat(ends_on))
+
+
+def _as_stored(setting: LimitSetting) -> dict[str, Any]:
+    ends_on = None if setting.ends_on is None else setting.ends_on.isoformat()
+    return {**setting.columns(), "ends_on": ends_on}
+
+
+def set_limits(ctx: Context, session: Session, actor: Actor, account_id: UUID, wanted: LimitSetting) -> LimitView:
+    """Set the limits of an account.
 
     The first setting and every lowering hold at once. A raise waits for a second employer admin who asks for exactly
-    the same, or for a day.
+    the same, or for a day; it may end on a date.
     """
     account = find_account(session, actor, account_id)
     actor.needs_employer_role(account.employer_id, Role.ADMIN)
     lock_accounts(session, {account.id})
-    if all(value is None for value in wanted.values()):
-        message = "Set at least one limit; per_batch is the usual one."
-        raise Invalid(errors=[Problem(pointer="/per_batch", code="limit_missing", message=message)])
+    _check_setting(ctx, wanted)
     before = limits_of(ctx, session, account.id)
     row = session.get(PaymentLimit, account.id)
     if row is None:
         row = PaymentLimit(debtor_account_id=account.id, set_at=ctx.now(), set_by=actor.user_id)
-        _put(ctx, row, actor, wanted)
+        _put(ctx, row, actor, wanted, reverts_to=None)
         event = "limit.set"
-    elif not _raises(before.limits, wanted):
-        _put(ctx, row, actor, wanted)
+    elif not _raises(before.setting, wanted):
+        _put(ctx, row, actor, wanted, reverts_to=before.setting)
         event = "limit.lowered"
-    elif before.pending == dict(wanted) and before.pending_by != actor.user_id:
-        _put(ctx, row, actor, wanted)
+    elif before.pending == wanted and before.pending_by != actor.user_id:
+        _put(ctx, row, actor, wanted, reverts_to=before.setting)
         event = "limit.raised"
     else:
-        _put(ctx, row, actor, before.limits)
-        row.pending = {kind.value: wanted.get(kind) for kind in LimitKind}
+        _put(ctx, row, actor, before.setting, reverts_to=_reverts_to(row, before.setting, amsterdam_date(ctx.now())))
+        row.pending = _as_stored(wanted)
         row.pending_by, row.pending_since = actor.user_id, ctx.now()
         event = "limit.raise_asked"
     session.add(row)
     session.flush()
-    details = {kind.value: wanted.get(kind) for kind in LimitKind}
-    _tell(ctx, session, actor, account, event, details)
+    _tell(ctx, session, actor, account, event, _as_stored(wanted))
     return limits_of(ctx, session, account.id)
 
 
-def _put(ctx: Context, row: PaymentLimit, actor: Actor, limits: Mapping[LimitKind, int | None]) -> None:
-    for kind, column in _COLUMNS.items():
-        setattr(row, column, limits.get(kind))
+def _check_setting(ctx: Context, wanted: LimitSetting) -> None:
+    if all(value is None for value in wanted.hard.values()):
+        message = "Set at least one limit; per_batch is the usual one."
+        raise Invalid(errors=[Problem(pointer="/per_batch", code="limit_missing", message=message)])
+    if wanted.ends_on is not None and wanted.ends_on < amsterdam_date(ctx.now()):
+        message = "The last day of a limit is today or later."
+        raise Invalid(errors=[Problem(pointer="/ends_on", code="date_in_past", message=message)])
+
+
+def _reverts_to(row: PaymentLimit, in_force: LimitSetting, today: date) -> LimitSetting | None:
+    """Return what holds after the last day of the limits in force, be they a raise whose day of waiting is over."""
+    if row.pending is not None and _stored(row.pending) == in_force:
+        return _in_force(row, today)
+    return None if row.reverts_to is None else _stored(row.reverts_to)
+
+
+def _put(
+    ctx: Context, row: PaymentLimit, actor: Actor, setting: LimitSetting, *, reverts_to: LimitSetting | None
+) -> None:
+    for column, value in setting.columns().items():
+        setattr(row, column, value)
+    row.ends_on = setting.ends_on
+    row.reverts_to = None if setting.ends_on is None or reverts_to is None else _as_stored(reverts_to)
     row.set_at, row.set_by = ctx.now(), actor.user_id
     row.pending = row.pending_by = row.pending_since = None
 
 
-def _raises(before: Mapping[LimitKind, int | None], wanted: Mapping[LimitKind, int | None]) -> bool:
-    for kind in LimitKind:
-        old, new = before.get(kind), wanted.get(kind)
-        if old is not None and (new is None or new > old):
-            return True
-    return False
+def _raises(before: LimitSetting, wanted: LimitSetting) -> bool:
+    after = wanted.columns()
+    return any(
+        old is not None and (after[column] is None or after[column] > old)  # type: ignore[operator]
+        for column, old in before.columns().items()
+    )
 
 
-def limit_uses(ctx: Context, session: Session, account_id: UUID, day: date) -> list[LimitUse]:
+def limit_uses(ctx: Context, session: Session, account_id: UUID, day: date, *, soft: bool = False) -> list[LimitUse]:
     """Return every limit of an account with what is used of it on this execution date and in its month."""
     first, last = day.replace(day=1), day.replace(day=monthrange(day.year, day.month)[1])
+    setting = limits_of(ctx, session, account_id).setting
     return uses(
-        limits_of(ctx, session, account_id).limits,
+        setting.soft if soft else setting.hard,
         used_day_cents=claims.used_cents(session, account_id, first=day, last=day),
         used_month_cents=claims.used_cents(session, account_id, first=first, last=last),
     )

@@ -16,9 +16,10 @@ from sqlmodel import Session, col, select
 from app.core.columns import any_of
 from app.core.ids import NewId
 from app.payments.errors import AlreadyClaimed
-from app.payments.models import Claim, ClaimState, CreditTransfer, PaymentBatch
+from app.payments.models import Claim, ClaimState, ClaimWay, CreditTransfer, PaymentBatch
 
 HELD_STATES = (ClaimState.LIVE, ClaimState.SPENT)
+_TAKEN = ("state", "batch_id", "debtor_account_id", "requested_execution_date", "amount_cents", "taken_at", "way")
 
 
 def next_attempts(session: Session, obligation_ids: Sequence[UUID]) -> Mapping[UUID, int]:
@@ -85,7 +86,7 @@ def _revive(session: Session, values: Sequence[Mapping[str, Any]]) -> set[UUID]:
         value = by_key.get((claim.obligation_id, claim.attempt))
         if value is None:
             continue
-        for name in ("state", "batch_id", "debtor_account_id", "requested_execution_date", "amount_cents", "taken_at"):
+        for name in _TAKEN:
             setattr(claim, name, value[name])
         claim.released_at = claim.release_fact = None
         session.add(claim)
@@ -106,17 +107,15 @@ def _claim_values(row: CreditTransfer, batch: PaymentBatch, *, now: datetime, ne
         "amount_cents": row.amount_cents,
         "taken_at": now,
         "was_handed_out": False,
+        "way": ClaimWay.FILE,
     }
 
 
-def release(session: Session, batch_id: UUID, *, fact: str, now: datetime) -> int:
-    """Release the live claims of a batch because of a recorded fact; return how many."""
-    claims = session.exec(
-        select(Claim)
-        .where(Claim.batch_id == batch_id, Claim.state == ClaimState.LIVE)
-        .order_by(col(Claim.id))
-        .with_for_update()
-    ).all()
+def release(
+    session: Session, batch_id: UUID, *, fact: str, now: datetime, obligations: Sequence[UUID] | None = None
+) -> int:
+    """Release the live claims of a batch, or of some obligations, because of a recorded fact; return how many."""
+    claims = _of_batch(session, batch_id, (ClaimState.LIVE,), obligations)
     for claim in claims:
         claim.state, claim.released_at, claim.release_fact = ClaimState.RELEASED, now, fact
         session.add(claim)
@@ -124,11 +123,67 @@ def release(session: Session, batch_id: UUID, *, fact: str, now: datetime) -> in
     return len(claims)
 
 
-def mark_handed_out(session: Session, batch_id: UUID) -> None:
+def release_spent(session: Session, batch_id: UUID, *, fact: str, now: datetime, obligations: Sequence[UUID]) -> int:
+    """Release spent claims: the money came back, or the statement that closed them was wrong."""
+    claims = _of_batch(session, batch_id, HELD_STATES, obligations)
+    for claim in claims:
+        claim.state, claim.released_at, claim.release_fact = ClaimState.RELEASED, now, fact
+        claim.was_handed_out = True
+        session.add(claim)
+    session.flush()
+    return len(claims)
+
+
+def spend(session: Session, batch_id: UUID, obligations: Sequence[UUID]) -> int:
+    """Mark live claims as spent: these obligations are paid. Return how many."""
+    claims = _of_batch(session, batch_id, (ClaimState.LIVE,), obligations)
+    for claim in claims:
+        claim.state = ClaimState.SPENT
+        session.add(claim)
+    session.flush()
+    return len(claims)
+
+
+def close(
+    session: Session, batch: PaymentBatch, row: CreditTransfer, *, way: ClaimWay, now: datetime, new_id: NewId
+) -> None:
+    """Claim an obligation as settled without a file: paid by other means, or not owed. `AlreadyClaimed` otherwise.
+
+    The same unique index that keeps two files from paying one obligation keeps a file from paying this one.
+    """
+    attempt = next_attempts(session, [row.obligation_id])[row.obligation_id]
+    values = _claim_values(row, batch, now=now, new_id=new_id)
+    values |= {"state": ClaimState.SPENT, "way": way, "attempt": attempt}
+    if _revive(session, [values]):
+        return
+    statement = insert(Claim).values(values).on_conflict_do_nothing().returning(col(Claim.id))
+    if session.execute(statement).first() is None:
+        raise AlreadyClaimed("This line is being paid, or was paid; nothing was changed.")
+
+
+def _of_batch(
+    session: Session, batch_id: UUID, states: Sequence[ClaimState], obligations: Sequence[UUID] | None
+) -> Sequence[Claim]:
+    statement = (
+        select(Claim)
+        .where(Claim.batch_id == batch_id, col(Claim.state).in_(states))
+        .order_by(col(Claim.id))
+        .with_for_update()
+    )
+    if obligations is not None:
+        statement = statement.where(any_of(col(Claim.obligation_id), obligations))
+    return session.exec(statement).all()
+
+
+def mark_handed_out(session: Session, batch_id: UUID, obligations: Sequence[UUID]) -> None:
     """Remember that the bank may have seen these claims: from now on a release makes the attempt rise."""
     session.execute(
         sa.update(Claim)
-        .where(col(Claim.batch_id) == batch_id, col(Claim.state) == ClaimState.LIVE)
+        .where(
+            col(Claim.batch_id) == batch_id,
+            col(Claim.state) == ClaimState.LIVE,
+            any_of(col(Claim.obligation_id), obligations),
+        )
         .values(was_handed_out=True)
     )
 
@@ -139,5 +194,6 @@ def used_cents(session: Session, account_id: UUID, *, first: date, last: date) -
         col(Claim.debtor_account_id) == account_id,
         col(Claim.requested_execution_date).between(first, last),
         col(Claim.state).in_(HELD_STATES),
+        col(Claim.way) == ClaimWay.FILE,
     )
     return int(session.execute(statement).scalar_one())

@@ -273,33 +273,62 @@ def add_administration(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """What an administration is linked to."""
+    """What an administration is linked to.
+
+    `uploads_allowed`: payroll files may be uploaded beside a live connection. `needs_locked_run`: only runs that are
+    locked at the source are paid.
+    """
 
     employer_id: UUID
     debtor_account_id: UUID
     go_live_on: date
     mode: LinkMode
     pay_day_rule: Mapping[str, Any] | None = None
+    uploads_allowed: bool = False
+    needs_locked_run: bool = False
+
+
+def link_payload(wanted: Link) -> dict[str, Any]:
+    """Return a link as JSON; `link_from` reads it back."""
+    return {
+        "employer_id": str(wanted.employer_id),
+        "debtor_account_id": str(wanted.debtor_account_id),
+        "go_live_on": wanted.go_live_on.isoformat(),
+        "mode": wanted.mode.value,
+        "pay_day_rule": None if wanted.pay_day_rule is None else dict(wanted.pay_day_rule),
+        "uploads_allowed": wanted.uploads_allowed,
+        "needs_locked_run": wanted.needs_locked_run,
+    }
+
+
+def link_from(payload: Mapping[str, Any]) -> Link:
+    """Return the link that a JSON payload describes."""
+    return Link(
+        employer_id=UUID(payload["employer_id"]),
+        debtor_account_id=UUID(payload["debtor_account_id"]),
+        go_live_on=date.fromisoformat(payload["go_live_on"]),
+        mode=LinkMode(payload["mode"]),
+        pay_day_rule=payload["pay_day_rule"],
+        uploads_allowed=payload["uploads_allowed"],
+        needs_locked_run=payload["needs_locked_run"],
+    )
 
 
 def link_administration(
     ctx: Context, session: Session, actor: Actor, administration: Administration, wanted: Link
-) -> AdministrationLink:
-    """Link an administration to an employer and its default account, or change the link.
+) -> AdministrationLink | None:
+    """Link an administration to an employer and its default account; None when it is linked already.
 
     It needs the connection's admin and an employer admin: one person who is both, or the office's admin under a live
-    mandate for the first link. A change of an existing link comes from the employer's side. Go-live never moves
-    earlier.
+    mandate. A change of an existing link comes from the employer's side and takes two people, or a day.
     """
     connection = session.get_one(Connection, administration.connection_id)
-    existing = session.get(AdministrationLink, administration.id, with_for_update=True)
-    _may_link(actor, connection, wanted.employer_id, existing)
-    account = session.get(DebtorAccount, wanted.debtor_account_id)
-    if account is None or account.employer_id != wanted.employer_id:
-        message = "Choose an account of this employer."
-        raise Invalid(errors=[Problem(pointer="/debtor_account_id", code="account", message=message)])
-    if existing is not None:
-        return _change_link(ctx, session, actor, existing, wanted)
+    if session.get(AdministrationLink, administration.id, with_for_update=True) is not None:
+        return None
+    if connection.organization_id in actor.organizations:
+        actor.needs_membership_role(connection.organization_id, Role.ADMIN)
+    actor.needs_employer_role(wanted.employer_id, Role.ADMIN, "office_admin")
+    _check_account(session, wanted)
     rule = wanted.pay_day_rule or calendar.format_pay_day_rule(calendar.PROPOSED_PAY_DAY_RULE)
     link = AdministrationLink(
         administration_id=administration.id,
@@ -308,37 +337,59 @@ def link_administration(
         go_live_on=wanted.go_live_on,
         mode=wanted.mode,
         pay_day_rule=dict(rule),
+        uploads_allowed=wanted.uploads_allowed,
+        needs_locked_run=wanted.needs_locked_run,
         linked_at=ctx.now(),
         linked_by=actor.user_id,
     )
     session.add(link)
     connection.next_poll_at = ctx.now()
     session.add(connection)
-    _tell_link(ctx, session, actor, link, "administration.linked")
+    _tell_link(ctx, session, actor.as_history(), link, "administration.linked")
     return link
 
 
-def _may_link(actor: Actor, connection: Connection, employer_id: UUID, existing: AdministrationLink | None) -> None:
-    if existing is not None:
-        actor.needs_employer_role(existing.employer_id, Role.ADMIN)
-        if employer_id != existing.employer_id:
-            raise Conflict("An administration stays with its employer; unlinking is not possible yet.")
-        return
-    if connection.organization_id in actor.organizations:
-        actor.needs_membership_role(connection.organization_id, Role.ADMIN)
-    actor.needs_employer_role(employer_id, Role.ADMIN, "office_admin")
+def _check_account(session: Session, wanted: Link) -> None:
+    account = session.get(DebtorAccount, wanted.debtor_account_id)
+    if account is None or account.employer_id != wanted.employer_id:
+        message = "Choose an account of this employer."
+        raise Invalid(errors=[Problem(pointer="/debtor_account_id", code="account", message=message)])
 
 
-def _change_link(
-    ctx: Context, session: Session, actor: Actor, link: AdministrationLink, wanted: Link
-) -> AdministrationLink:
+def check_changed_link(session: Session, link: AdministrationLink, wanted: Link) -> None:
+    """Refuse a change that is never possible: another employer, an earlier go-live, back to a dry run."""
+    if wanted.employer_id != link.employer_id:
+        raise Conflict("An administration stays with its employer; unlinking is not possible yet.")
+    _check_account(session, wanted)
     if wanted.go_live_on < link.go_live_on:
         message = f"Go-live never moves earlier than {link.go_live_on.isoformat()}."
         raise Invalid(errors=[Problem(pointer="/go_live_on", code="go_live_earlier", message=message)])
     if link.mode == LinkMode.LIVE and wanted.mode == LinkMode.DRY_RUN:
         raise Conflict("A live administration does not go back to a dry run.")
+
+
+def is_unchanged(link: AdministrationLink, wanted: Link) -> bool:
+    """Say whether a link is as wanted already."""
+    now = Link(
+        employer_id=link.employer_id,
+        debtor_account_id=link.debtor_account_id,
+        go_live_on=link.go_live_on,
+        mode=LinkMode(link.mode),
+        pay_day_rule=link.pay_day_rule if wanted.pay_day_rule is not None else None,
+        uploads_allowed=link.uploads_allowed,
+        needs_locked_run=link.needs_locked_run,
+    )
+    return link_payload(now) == link_payload(wanted)
+
+
+def change_link(
+    ctx: Context, session: Session, link: AdministrationLink, wanted: Link, actor: HistoryActor
+) -> AdministrationLink:
+    """Change a link; the caller has seen to the two people, or the day."""
+    check_changed_link(session, link, wanted)
     goes_live = link.mode != wanted.mode
     link.debtor_account_id, link.go_live_on, link.mode = wanted.debtor_account_id, wanted.go_live_on, wanted.mode
+    link.uploads_allowed, link.needs_locked_run = wanted.uploads_allowed, wanted.needs_locked_run
     if wanted.pay_day_rule is not None:
         link.pay_day_rule = dict(wanted.pay_day_rule)
     session.add(link)
@@ -348,7 +399,7 @@ def _change_link(
     return link
 
 
-def _end_dry_run(ctx: Context, session: Session, actor: Actor, link: AdministrationLink) -> None:
+def _end_dry_run(ctx: Context, session: Session, actor: HistoryActor, link: AdministrationLink) -> None:
     """Cancel the open dry batches; their runs stay unpayable."""
     batches = session.exec(
         select(PaymentBatch)
@@ -363,7 +414,7 @@ def _end_dry_run(ctx: Context, session: Session, actor: Actor, link: Administrat
         step = Move(
             to=BatchStatus.CANCELLED,
             event="batch.cancelled",
-            actor=actor.as_history(),
+            actor=actor,
             now=ctx.now(),
             values={"status_reason": "The administration went live."},
             details={"reason": "went_live"},
@@ -375,11 +426,11 @@ def _end_dry_run(ctx: Context, session: Session, actor: Actor, link: Administrat
         session.add(run)
 
 
-def _tell_link(ctx: Context, session: Session, actor: Actor, link: AdministrationLink, event: str) -> None:
+def _tell_link(ctx: Context, session: Session, actor: HistoryActor, link: AdministrationLink, event: str) -> None:
     fact = Fact(
         organization_id=link.employer_id,
         event=event,
-        actor=actor.as_history(),
+        actor=actor,
         occurred_at=ctx.now(),
         administration_id=link.administration_id,
         details={
@@ -387,6 +438,8 @@ def _tell_link(ctx: Context, session: Session, actor: Actor, link: Administratio
             "go_live_on": link.go_live_on.isoformat(),
             "mode": link.mode,
             "pay_day_rule": dict(link.pay_day_rule),
+            "uploads_allowed": link.uploads_allowed,
+            "needs_locked_run": link.needs_locked_run,
         },
     )
     history.record(session, fact)

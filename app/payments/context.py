@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 
 from app.core.clock import Clock
 from app.core.crypto import Keyring
-from app.payments.ports import SourceKind
+from app.payments.ports import BankChannel, SourceKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +38,7 @@ class Context:
     identifier_secret: bytes = field(repr=False)
     sources: Mapping[str, SourceKind]
     policy: Policy
+    channels: Mapping[str, BankChannel] = field(default_factory=dict)
 
     def now(self) -> datetime:
         """Return the present moment, aware, in UTC."""

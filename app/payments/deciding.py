@@ -24,13 +24,21 @@ from app.payments.models import (
     RunState,
     SourceReading,
     TransferKind,
+    TransferStatus,
 )
 from app.payments.revising import Change
 from app.payments.transitions import Action, Move, authorise, move, tell
 
-# Lines that wait because they may pay somebody twice. Setting them free takes more than one person's click.
-_NEEDS_TWO_PEOPLE = frozenset({"run_changed_after_approval"})
+# Lines that wait because they may pay somebody twice: setting them free takes two people (`releasing`).
+NEEDS_TWO_PEOPLE = frozenset({"run_changed_after_approval"})
 _NEVER_BACK = frozenset({"gone_at_source"})
+
+
+class TwoPeopleNeeded(Conflict):
+    """One person's click is not enough here."""
+
+    code = "two_people_needed"
+    title = "This takes two people"
 
 
 class NothingChanged(Conflict):
@@ -175,11 +183,13 @@ def _decide(row: CreditTransfer, wanted: LineDecision) -> None:
 def _may_be_put_back(row: CreditTransfer, reason: str | None) -> None:
     if row.hold_code in _NEVER_BACK:
         raise Conflict("The line is no longer in the run at the source; it cannot be paid from here.")
-    if row.hold_code in _NEEDS_TWO_PEOPLE:
-        raise Conflict(
-            "This line came into the run after a part of it was approved; paying it takes two people and is not "
-            "possible here yet. Recall the approval while the file was not handed out, or pay it at the bank."
+    if row.hold_code in NEEDS_TWO_PEOPLE:
+        raise TwoPeopleNeeded(
+            "This line came into the run after a part of it was approved. Paying it takes two people who say whether "
+            "it replaces another line or is additional: POST .../transfers/{id}/release."
         )
+    if row.hold_code in (TransferStatus.PAID_ELSEWHERE, TransferStatus.WAIVED):
+        raise Conflict("The line was closed as paid elsewhere or not owed; it is not paid by this batch.")
     if row.hold_code is not None and not reason:
         message = "Say why this line is paid although it looks paid already."
         raise Invalid(errors=[Problem(pointer="/reason", code="reason_missing", message=message)])

@@ -1,4 +1,4 @@
-"""Handing a stored file out, and hearing from people that it is at the bank. Nothing is ever built here."""
+"""Handing a stored file out, and getting it to the bank: by a person, or through a channel. Nothing is built here."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -6,15 +6,30 @@ from uuid import UUID
 from sqlmodel import Session, col, select
 
 from app.auth.actor import Actor
-from app.core.errors import Conflict, Invalid, NotFound, Problem
-from app.payments import bank_profiles, calendar, claims, holds
-from app.payments.approving import check_account, file_place
+from app.core.columns import any_of
+from app.core.database import transaction
+from app.core.errors import AppError, Conflict, Invalid, NotFound, Problem
+from app.core.history import HistoryActor
+from app.payments import bank_profiles, building, calendar, claims, holds, progress, reopening
+from app.payments.approving import check_account
 from app.payments.context import Context
 from app.payments.deciding import require_revision
 from app.payments.errors import NotAllowedNow
 from app.payments.locks import lock_batch
-from app.payments.models import BatchStatus, DebtorAccount, Delivery, LinkMode, PaymentBatch, PaymentFile
-from app.payments.transitions import Action, Move, authorise, move, tell
+from app.payments.models import (
+    BatchStatus,
+    CreditTransfer,
+    DebtorAccount,
+    Delivery,
+    LinkMode,
+    PaymentBatch,
+    PaymentFile,
+)
+from app.payments.ports import BankChannel, ChannelAnswer, ChannelOutcome
+from app.payments.transitions import Action, authorise, tell
+
+DOWNLOAD = "download"
+HASH_DIGITS = 8
 
 
 class ExecutionDatePassed(Conflict):
@@ -31,9 +46,16 @@ class DryRunOnly(Conflict):
     title = "This is a dry run"
 
 
+class HashDiffers(Conflict):
+    """What the bank shows is not the hash of the stored file: another file was handed in."""
+
+    code = "hash_differs"
+    title = "The file at the bank is not the stored file"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandOut:
-    """What is handed out: the stored bytes, and whether somebody fetched them before."""
+    """What is handed out: the stored bytes, and who fetched them before."""
 
     file: PaymentFile
     data: bytes
@@ -42,9 +64,12 @@ class HandOut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """Which file is asked for: its number, whether a dry run is wanted on purpose, and why after delivery."""
+    """Which file is asked for: its number, whether a dry run is wanted on purpose, and why after delivery.
 
-    n: int = 1
+    `n` None: the only file of the batch.
+    """
+
+    n: int | None = None
     dry: bool = False
     reason: str | None = None
 
@@ -60,41 +85,50 @@ def hand_out(ctx: Context, session: Session, actor: Actor, batch_id: UUID, asked
     _check_mode(batch, asked)
     first = file.handed_out_at is None
     if first and batch.mode == LinkMode.LIVE:
-        holds.refuse_when_held(session, batch)
-        account = session.get_one(DebtorAccount, batch.debtor_account_id)
-        check_account(account)
-        _check_in_time(ctx, batch, account)
-        file.handed_out_at = ctx.now()
-        session.add(file)
-        claims.mark_handed_out(session, batch.id)
+        _release(ctx, session, batch, file)
     if batch.status != BatchStatus.APPROVED and not asked.reason:
         message = "The file was delivered already; say with ?reason= why you need it again."
         raise Invalid(errors=[Problem(pointer="/reason", code="reason_missing", message=message)])
-    details = {
-        "message_id": file.message_id,
-        "sha256": file.sha256,
-        "first": first,
-        "reason": asked.reason,
-    }
+    details = {"message_id": file.message_id, "sha256": file.sha256, "first": first, "reason": asked.reason}
     tell(session, batch, event="file.handed_out", actor=actor.as_history(), now=ctx.now(), details=details)
-    data = ctx.keyring.open(file.content_sealed, file_place(batch.employer_id, file.id))
-    return HandOut(file=file, data=data, fetched_before=not first)
+    return HandOut(file=file, data=_bytes(ctx, batch, file), fetched_before=not first)
 
 
-def _current_file(session: Session, batch: PaymentBatch, n: int) -> PaymentFile:
-    file = session.exec(
-        select(PaymentFile)
-        .where(
-            PaymentFile.batch_id == batch.id,
-            PaymentFile.revision == batch.revision,
-            PaymentFile.n == n,
-            col(PaymentFile.voided_at).is_(None),
+def _release(ctx: Context, session: Session, batch: PaymentBatch, file: PaymentFile) -> None:
+    """Let a file leave the house for the first time: from here on it may be at the bank."""
+    holds.refuse_when_held(session, batch)
+    account = session.get_one(DebtorAccount, batch.debtor_account_id)
+    check_account(account)
+    _check_in_time(ctx, batch, account)
+    file.handed_out_at = ctx.now()
+    session.add(file)
+    claims.mark_handed_out(session, batch.id, obligations_in(session, batch.id, file.n))
+
+
+def obligations_in(session: Session, batch_id: UUID, n: int) -> list[UUID]:
+    """Return the obligations that file `n` of a batch pays."""
+    statement = select(CreditTransfer.obligation_id).where(
+        CreditTransfer.batch_id == batch_id, CreditTransfer.file_n == n
+    )
+    return list(session.exec(statement))
+
+
+def _bytes(ctx: Context, batch: PaymentBatch, file: PaymentFile) -> bytes:
+    return ctx.keyring.open(file.content_sealed, building.file_place(batch.employer_id, file.id))
+
+
+def _current_file(session: Session, batch: PaymentBatch, n: int | None) -> PaymentFile:
+    files = reopening.live_files(session, batch.id)
+    if n is None and len(files) > 1:
+        numbers = [file.n for file in files]
+        raise Conflict(
+            f"This batch has {len(files)} files; ask for each by its number (.../files/1 to .../files/{max(numbers)}).",
+            extra={"files": numbers},
         )
-        .with_for_update()
-    ).one_or_none()
-    if file is None:
+    found = next((file for file in files if n in (None, file.n)), None)
+    if found is None:
         raise NotFound("This batch has no such file.")
-    return file
+    return found
 
 
 def _check_mode(batch: PaymentBatch, asked: Asked) -> None:
@@ -107,45 +141,168 @@ def _check_in_time(ctx: Context, batch: PaymentBatch, account: DebtorAccount) ->
     latest = calendar.release_before(batch.requested_execution_date, profile)
     if ctx.now() > latest:
         raise ExecutionDatePassed(
-            f"The file had to be handed in before {latest.isoformat()}. Recall the approval, choose another execution "
-            "date and approve again.",
-            extra={"release_before": latest.isoformat(), "choices": ["recall"]},
+            f"The file had to be handed in before {latest.isoformat()}. Give the batch another execution date "
+            f"(POST /v1/payment-batches/{batch.id}/reissue), or recall the approval.",
+            extra={"release_before": latest.isoformat(), "choices": ["reissue", "recall"]},
         )
 
 
-def deliver(
-    ctx: Context, session: Session, actor: Actor, batch_id: UUID, revision: int, *, note: str | None
-) -> PaymentBatch:
-    """Take an employer's word that the file was handed in at the bank."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandedIn:
+    """A person's word that a file was handed in. `hash_seen`: the first digits of the hash that the bank shows."""
+
+    revision: int
+    n: int | None = None
+    note: str | None = None
+    hash_seen: str | None = None
+
+
+def deliver(ctx: Context, session: Session, actor: Actor, batch_id: UUID, said: HandedIn) -> PaymentBatch:
+    """Take an employer's word that a file was handed in at the bank, with the hash seen there where it shows one."""
     batch = lock_batch(session, batch_id)
     authorise(actor, batch, Action.DELIVER)
-    require_revision(batch, revision)
+    require_revision(batch, said.revision)
     if batch.mode == LinkMode.DRY_RUN:
         raise DryRunOnly("A dry run is never delivered.")
-    file = _current_file(session, batch, 1)
+    file = _current_file(session, batch, said.n)
     if file.handed_out_at is None:
         raise NotAllowedNow("The file was never handed out, so it cannot be at the bank. Download it first.")
+    if file.delivered_at is not None:
+        raise NotAllowedNow("This file was delivered already.")
+    profile = bank_profiles.profile_for(session.get_one(DebtorAccount, batch.debtor_account_id).iban)
+    check_hash(profile, file, said.hash_seen)
+    file.delivered_at, file.unknown_since = ctx.now(), None
+    session.add(file)
     session.add(
         Delivery(
             id=ctx.new_id(),
             file_id=file.id,
-            channel="download",
-            outcome="accepted",
+            channel=DOWNLOAD,
+            outcome=ChannelOutcome.ACCEPTED,
             reported_by=actor.user_id,
             reported_at=ctx.now(),
-            note=note,
+            note=said.note,
+            hash_seen=said.hash_seen,
         )
     )
-    step = Move(
-        to=BatchStatus.DELIVERED,
-        event="batch.delivered",
-        actor=actor.as_history(),
-        now=ctx.now(),
-        values={"delivered_at": ctx.now()},
-        details={"message_id": file.message_id, "sha256": file.sha256, "note": note},
-    )
-    move(session, batch, step)
+    details = {"message_id": file.message_id, "sha256": file.sha256, "note": said.note, "hash_seen": said.hash_seen}
+    progress.settle(ctx, session, batch, event="batch.delivered", actor=actor.as_history(), details=details)
     return batch
+
+
+def check_hash(profile: bank_profiles.BankProfile, file: PaymentFile, seen: str | None) -> None:
+    """Refuse a hash that is not of the stored file; where the bank shows one, it must be said."""
+    if seen is None:
+        if not profile.shows_hash:
+            return
+        message = (
+            f"{profile.name} shows a hash of the file: give its first {HASH_DIGITS} characters. They must be "
+            "those of the stored file."
+        )
+        raise Invalid(errors=[Problem(pointer="/hash_seen", code="hash_missing", message=message)])
+    digits = seen.lower().replace(" ", "")
+    if not any(whole.startswith(digits) for whole in (file.sha256, file.sha1)):
+        raise HashDiffers(
+            "The bank shows another hash than that of the stored file: what lies at the bank is not what was approved. "
+            "Do not sign it there; remove it, fetch the file again and hand that in.",
+            extra={"message_id": file.message_id},
+        )
+
+
+def note_wrong_hash(ctx: Context, actor: Actor, batch_id: UUID, refusal: AppError) -> None:
+    """Write down that a file at the bank is not ours, whatever becomes of the request."""
+    with transaction(ctx.engine) as session:
+        batch = session.get(PaymentBatch, batch_id)
+        if batch is not None and batch.employer_id in actor.readable_employers:
+            details = {"code": refusal.code}
+            tell(session, batch, event="file.hash_differs", actor=actor.as_history(), now=ctx.now(), details=details)
+
+
+def send(ctx: Context, actor: Actor, batch_id: UUID, said: HandedIn, channel_name: str) -> None:
+    """Send a file through a channel, once. `Unknown` is committed before the first byte leaves."""
+    channel = ctx.channels.get(channel_name)
+    if channel is None:
+        message = f"There is no channel of this name. Use {', '.join([DOWNLOAD, *sorted(ctx.channels)])}."
+        raise Invalid(errors=[Problem(pointer="/channel", code="channel", message=message)])
+    with transaction(ctx.engine) as session:
+        batch = lock_batch(session, batch_id)
+        authorise(actor, batch, Action.DELIVER)
+        require_revision(batch, said.revision)
+        if batch.mode == LinkMode.DRY_RUN:
+            raise DryRunOnly("A dry run is never delivered.")
+        file = _current_file(session, batch, said.n)
+        if file.handed_out_at is not None:
+            raise NotAllowedNow("The file was handed out already, so it may be at the bank; it is not sent as well.")
+        _release(ctx, session, batch, file)
+        delivery = _begin(ctx, session, actor, batch, file, channel_name)
+        data = _bytes(ctx, batch, file)
+    answer = channel.send(data, message_id=file.message_id)
+    conclude(ctx, delivery.id, answer)
+
+
+def _begin(
+    ctx: Context, session: Session, actor: Actor, batch: PaymentBatch, file: PaymentFile, channel: str
+) -> Delivery:
+    file.unknown_since = ctx.now()
+    delivery = Delivery(
+        id=ctx.new_id(),
+        file_id=file.id,
+        channel=channel,
+        outcome=ChannelOutcome.UNKNOWN,
+        reported_by=actor.user_id,
+        reported_at=ctx.now(),
+    )
+    session.add(file)
+    session.add(delivery)
+    details = {"message_id": file.message_id, "sha256": file.sha256, "channel": channel}
+    progress.settle(ctx, session, batch, event="file.sending", actor=actor.as_history(), details=details)
+    return delivery
+
+
+def conclude(ctx: Context, delivery_id: UUID, answer: ChannelAnswer) -> None:
+    """Write down what a channel said of a delivery whose outcome was unknown; an unknown one stays unknown."""
+    with transaction(ctx.engine) as session:
+        delivery = session.get_one(Delivery, delivery_id)
+        file = session.get_one(PaymentFile, delivery.file_id)
+        batch = lock_batch(session, file.batch_id)
+        session.refresh(delivery, with_for_update=True)
+        session.refresh(file)
+        if delivery.outcome != ChannelOutcome.UNKNOWN or file.voided_at is not None:
+            return
+        delivery.reference = answer.reference or delivery.reference
+        delivery.outcome, delivery.note = answer.outcome, answer.explanation or None
+        session.add(delivery)
+        actor = HistoryActor(kind="bank", name=delivery.channel)
+        if answer.outcome is ChannelOutcome.ACCEPTED:
+            file.delivered_at, file.unknown_since = ctx.now(), None
+            session.add(file)
+            details = {"message_id": file.message_id, "channel": delivery.channel}
+            progress.settle(ctx, session, batch, event="batch.delivered", actor=actor, details=details)
+        elif answer.outcome is ChannelOutcome.REFUSED:
+            reason = answer.explanation or "The bank did not take the file."
+            reopening.withdraw_file(ctx, session, batch.id, file.n, reason=reason, actor=actor)
+
+
+def ask_about_unknown(ctx: Context) -> int:
+    """Ask the channels about every delivery whose outcome is unknown; nothing is sent again. Return how many ended."""
+    with transaction(ctx.engine) as session:
+        rows = session.exec(
+            select(Delivery, PaymentFile)
+            .join(PaymentFile, col(PaymentFile.id) == col(Delivery.file_id))
+            .where(
+                Delivery.outcome == ChannelOutcome.UNKNOWN,
+                col(PaymentFile.voided_at).is_(None),
+                any_of(col(Delivery.channel), sorted(ctx.channels)),
+            )
+        ).all()
+    ended = 0
+    for delivery, file in rows:
+        channel: BankChannel = ctx.channels[delivery.channel]
+        answer = channel.ask(message_id=file.message_id, reference=delivery.reference)
+        if answer.outcome is not ChannelOutcome.UNKNOWN:
+            conclude(ctx, delivery.id, answer)
+            ended += 1
+    return ended
 
 
 def files_of(session: Session, batch_id: UUID) -> list[PaymentFile]:

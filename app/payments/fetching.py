@@ -88,6 +88,12 @@ def read_again(ctx: Context, run_id: UUID, *, timeout_seconds: float) -> Reading
     return None if reading_id is None else _read(ctx, run_id, reading_id)
 
 
+def can_be_asked(session: Session, run: PayrollRun) -> bool:
+    """Say whether the connection of a run may be asked now."""
+    administration = session.get_one(Administration, run.administration_id)
+    return usable(session.get_one(Connection, administration.connection_id))
+
+
 def _question(ctx: Context, run_id: UUID, *, timeout_seconds: float | None = None) -> _Question | None:
     with transaction(ctx.engine) as session:
         run = session.exec(select(PayrollRun).where(PayrollRun.id == run_id).with_for_update()).one_or_none()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from app.payments import identifiers
+from app.payments.bank_profiles import BankProfile, profile_for
 from app.payments.digest import DigestContent, DigestLine, LeftOut
 from app.payments.models import CreditTransfer, DebtorAccount, LinkMode, PaymentBatch, TransferKind, TransferStatus
 from app.payments.ports import RemittanceKind
@@ -12,6 +13,10 @@ from app.payments.sepa_model import FileContent, FileInstruction, FileTransfer
 
 CATEGORY_PURPOSE = {TransferKind.SALARY: "SALA", TransferKind.THIRD_PARTY: None}
 PAID = frozenset({TransferStatus.PAYABLE, TransferStatus.IN_FILE})
+# No line takes more: fixed tags, the longest name and text, both ids, IBAN and BIC, with room for escapes.
+LARGEST_LINE_BYTES = 1_000
+
+Instruction = tuple[TransferKind, Sequence[CreditTransfer]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,14 +32,35 @@ class BatchContent:
     @property
     def paid(self) -> list[CreditTransfer]:
         """The lines that are paid, in file order."""
-        return [transfer for _, transfers in self.instructions() for transfer in transfers]
+        return [transfer for file in self.files() for _, transfers in file for transfer in transfers]
 
-    def instructions(self) -> list[tuple[TransferKind, list[CreditTransfer]]]:
-        """Return the paid lines by instruction: salaries first, third parties apart, each in the source's order."""
+    def files(self) -> list[list[Instruction]]:
+        """Return the paid lines by file and instruction: salaries first, third parties apart, in the source's order.
+
+        One file, unless the bank takes fewer lines in one; then each is as full as it may be.
+        """
         grouped = (
             (kind, [row for row in self.transfers if row.kind == kind and row.status in PAID]) for kind in TransferKind
         )
-        return [(kind, rows) for kind, rows in grouped if rows]
+        return split([(kind, rows) for kind, rows in grouped if rows], profile_for(self.account.iban))
+
+
+def split(instructions: Sequence[Instruction], profile: BankProfile) -> list[list[Instruction]]:
+    """Divide instructions over as few files as the bank's figures for lines and bytes allow, keeping their order."""
+    in_file = min(profile.maximum_transactions_per_file, profile.maximum_bytes // LARGEST_LINE_BYTES)
+    in_instruction = min(in_file, profile.maximum_transactions_per_instruction)
+    files: list[list[Instruction]] = []
+    room = 0
+    for kind, rows in instructions:
+        start = 0
+        while start < len(rows):
+            if room == 0:
+                files.append([])
+                room = in_file
+            taken = rows[start : start + min(room, in_instruction)]
+            files[-1].append((kind, taken))
+            start, room = start + len(taken), room - len(taken)
+    return files
 
 
 def digest_content(content: BatchContent) -> DigestContent:
@@ -54,7 +80,7 @@ def digest_content(content: BatchContent) -> DigestContent:
         requested_execution_date=batch.requested_execution_date,
         schema=account.file_schema,
         batch_booking=account.batch_booking,
-        files=1,
+        files=max(1, len(content.files())),
         lines=list(_digest_lines(content)),
         left_out=[
             LeftOut(
@@ -68,7 +94,8 @@ def digest_content(content: BatchContent) -> DigestContent:
 
 
 def _digest_lines(content: BatchContent) -> Iterable[DigestLine]:
-    for number, (kind, rows) in enumerate(content.instructions(), start=1):
+    instructions = [each for file in content.files() for each in file]
+    for number, (kind, rows) in enumerate(instructions, start=1):
         for row in rows:
             yield DigestLine(
                 obligation_id=row.obligation_id,
@@ -87,10 +114,21 @@ def _digest_lines(content: BatchContent) -> Iterable[DigestLine]:
             )
 
 
-def file_content(content: BatchContent, *, created_at: datetime) -> FileContent:
-    """Return what the file of this revision holds; `created_at` is stored with it, so a repeat gives equal bytes."""
+def file_contents(content: BatchContent, *, created_at: datetime) -> list[FileContent]:
+    """Return what the files of this revision hold; `created_at` is stored with them, so a repeat gives equal bytes."""
+    files = content.files()
+    return [
+        _file_content(content, instructions, part=part, parts=len(files), created_at=created_at)
+        for part, instructions in enumerate(files, start=1)
+    ]
+
+
+def _file_content(
+    content: BatchContent, instructions: Sequence[Instruction], *, part: int, parts: int, created_at: datetime
+) -> FileContent:
     batch, account = content.batch, content.account
-    message_id = identifiers.message_id(batch.id, batch.revision, dry_run=batch.mode == LinkMode.DRY_RUN)
+    is_dry = batch.mode == LinkMode.DRY_RUN
+    message_id = identifiers.message_id(batch.id, batch.revision, dry_run=is_dry, part=part, parts=parts)
     return FileContent(
         schema=account.file_schema,
         message_id=message_id,
@@ -106,7 +144,7 @@ def file_content(content: BatchContent, *, created_at: datetime) -> FileContent:
                 batch_booking=account.batch_booking,
                 transfers=[_file_transfer(row) for row in rows],
             )
-            for number, (kind, rows) in enumerate(content.instructions(), start=1)
+            for number, (kind, rows) in enumerate(instructions, start=1)
         ],
     )
 

@@ -5,11 +5,15 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
-from app.core.errors import Conflict
+from app.auth.actor import Actor
+from app.core.errors import Conflict, NotFound
 from app.core.history import SYSTEM, HistoryActor
 from app.payments.context import Context
+from app.payments.locks import lock_batch
 from app.payments.models import Administration, Hold, HoldScope, PaymentBatch
-from app.payments.transitions import tell
+from app.payments.transitions import Action, authorise, tell
+
+BY_PERSON = "placed_by_person"
 
 
 class Held(Conflict):
@@ -25,6 +29,11 @@ def active(session: Session, *, scope: HoldScope, target_id: UUID | None, code: 
         Hold.scope == scope, Hold.target_id == target_id, Hold.code == code, col(Hold.lifted_at).is_(None)
     )
     return session.exec(statement).first() is not None
+
+
+def has(session: Session, batch: PaymentBatch, *, code: str) -> bool:
+    """Say whether a batch itself has a hold with this code."""
+    return active(session, scope=HoldScope.BATCH, target_id=batch.id, code=code)
 
 
 def of_batch(session: Session, batch: PaymentBatch) -> list[Hold]:
@@ -82,3 +91,29 @@ def lift(ctx: Context, session: Session, batch: PaymentBatch, *, code: str, acto
             hold.lifted_at, hold.lifted_by = ctx.now(), actor.id
             session.add(hold)
             tell(session, batch, event="batch.hold_lifted", actor=actor, now=ctx.now(), details={"code": code})
+
+
+def place_by_person(ctx: Context, session: Session, actor: Actor, batch_id: UUID, *, reason: str) -> PaymentBatch:
+    """Put a hold on a batch by hand; any preparer may."""
+    batch = lock_batch(session, batch_id)
+    authorise(actor, batch, Action.HOLD)
+    place(ctx, session, batch, code=BY_PERSON, reason=reason, actor=actor.as_history())
+    return batch
+
+
+def lift_own(ctx: Context, session: Session, actor: Actor, batch_id: UUID, hold_id: UUID, *, reason: str) -> bool:
+    """Lift a hold that a person placed; False when it is another kind of hold, which takes two people."""
+    batch = lock_batch(session, batch_id)
+    authorise(actor, batch, Action.LIFT_HOLD)
+    hold = session.get(Hold, hold_id, with_for_update=True)
+    if hold is None or hold.scope != HoldScope.BATCH or hold.target_id != batch.id:
+        raise NotFound("No such hold on this batch.")
+    if hold.lifted_at is not None:
+        raise Conflict("The hold was lifted already.")
+    if hold.code != BY_PERSON:
+        return False
+    hold.lifted_at, hold.lifted_by = ctx.now(), actor.user_id
+    session.add(hold)
+    details = {"code": hold.code, "reason": reason}
+    tell(session, batch, event="batch.hold_lifted", actor=actor.as_history(), now=ctx.now(), details=details)
+    return True

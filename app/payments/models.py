@@ -114,6 +114,32 @@ class ClaimState(StrEnum):
     RELEASED = "released"
 
 
+class ClaimWay(StrEnum):
+    """How an obligation is settled: by a payment file, by other means, or not at all because it is not owed."""
+
+    FILE = "file"
+    ELSEWHERE = "elsewhere"
+    WAIVED = "waived"
+
+
+class BatchKind(StrEnum):
+    """Whether a batch was made of a run, or of lines that an earlier batch of it left unpaid."""
+
+    RUN = "run"
+    FOLLOW_UP = "follow_up"
+
+
+class BankStatus(StrEnum):
+    """What the bank said of a file, an instruction or a line so far; none: nothing yet."""
+
+    NONE = "none"
+    RECEIVED = "received"
+    ACCEPTED = "accepted"
+    SETTLED = "settled"
+    REJECTED = "rejected"
+    CONTRADICTION = "contradiction"
+
+
 class HoldScope(StrEnum):
     """What a hold bars."""
 
@@ -149,7 +175,11 @@ class DebtorAccount(SQLModel, table=True):
 
 
 class PaymentLimit(SQLModel, table=True):
-    """The limits of a debtor account in cents, and a raise that waits for a second person or a day."""
+    """The limits of a debtor account in cents, and a raise that waits for a second person or a day.
+
+    Over a soft limit one more approver is needed; over a hard one (without `soft_`) nothing is approved. After
+    `ends_on` the limits are those of `reverts_to` again.
+    """
 
     __tablename__ = "payment_limit"
 
@@ -158,11 +188,28 @@ class PaymentLimit(SQLModel, table=True):
     per_batch_cents: int | None = big(default=None)
     per_day_cents: int | None = big(default=None)
     per_month_cents: int | None = big(default=None)
+    soft_per_transfer_cents: int | None = big(default=None)
+    soft_per_batch_cents: int | None = big(default=None)
+    soft_per_day_cents: int | None = big(default=None)
+    soft_per_month_cents: int | None = big(default=None)
+    ends_on: date | None = None
+    reverts_to: dict[str, Any] | None = document(default=None)
     set_at: datetime = moment()
     set_by: UUID = Field(foreign_key="user_account.id")
     pending: dict[str, Any] | None = document(default=None)
     pending_by: UUID | None = Field(default=None, foreign_key="user_account.id")
     pending_since: datetime | None = moment(default=None)
+
+
+class ApprovalPolicy(SQLModel, table=True):
+    """How many approvers an employer asks for, by amount: `tiers` is [{"from_cents", "required"}], rising from 0."""
+
+    __tablename__ = "approval_policy"
+
+    employer_id: UUID = Field(primary_key=True, foreign_key="organization.id")
+    tiers: list[dict[str, int]] = document()
+    set_at: datetime = moment()
+    set_by: UUID = Field(foreign_key="user_account.id")
 
 
 class Connection(SQLModel, table=True):
@@ -258,6 +305,8 @@ class AdministrationLink(SQLModel, table=True):
     go_live_on: date
     mode: str
     pay_day_rule: dict[str, Any] = document()
+    uploads_allowed: bool = Field(default=False, sa_column_kwargs={"server_default": sa.false()})
+    needs_locked_run: bool = Field(default=False, sa_column_kwargs={"server_default": sa.false()})
     linked_at: datetime = moment()
     linked_by: UUID = Field(foreign_key="user_account.id")
 
@@ -367,6 +416,7 @@ class PaymentBatch(SQLModel, table=True):
     __table_args__ = (
         one_of("status", BatchStatus, table="payment_batch"),
         one_of("mode", LinkMode, table="payment_batch"),
+        one_of("kind", BatchKind, table="payment_batch"),
         sa.CheckConstraint("revision > 0", name="ck_payment_batch_revision"),
         sa.Index(
             "uq_payment_batch_one_pending",
@@ -383,6 +433,7 @@ class PaymentBatch(SQLModel, table=True):
     run_id: UUID = Field(foreign_key="payroll_run.id", index=True)
     reading_id: UUID = Field(foreign_key="source_reading.id")
     debtor_account_id: UUID = Field(foreign_key="debtor_account.id", index=True)
+    kind: str = Field(default=BatchKind.RUN, sa_column_kwargs={"server_default": BatchKind.RUN.value})
     mode: str
     status: str
     revision: int
@@ -397,6 +448,8 @@ class PaymentBatch(SQLModel, table=True):
     updated_at: datetime = moment()
     approved_at: datetime | None = moment(default=None)
     delivered_at: datetime | None = moment(default=None)
+    expiry_warnings: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    noted_attention: list[str] = document(default_factory=list, sa_column_kwargs={"server_default": sa.text("'[]'")})
 
 
 class CreditTransfer(SQLModel, table=True):
@@ -409,6 +462,7 @@ class CreditTransfer(SQLModel, table=True):
         one_of("status", TransferStatus, table="credit_transfer"),
         one_of("kind", TransferKind, table="credit_transfer"),
         one_of("decision", Decision, table="credit_transfer"),
+        one_of("bank_status", BankStatus, table="credit_transfer"),
         sa.CheckConstraint(
             "status NOT IN ('payable', 'in_file') OR amount_cents > 0", name="ck_credit_transfer_amount"
         ),
@@ -440,6 +494,13 @@ class CreditTransfer(SQLModel, table=True):
     source_debtor_iban: str | None = None
     source_creditor_bic: str | None = None
     source_execution_date: date | None = None
+    file_n: int | None = None
+    payment_information_id: str | None = None
+    bank_status: str = Field(default=BankStatus.NONE, sa_column_kwargs={"server_default": BankStatus.NONE.value})
+    bank_reason: str | None = None
+    bank_said_at: datetime | None = moment(default=None)
+    name_check: str | None = None
+    name_check_proposal: str | None = None
 
 
 class Finding(SQLModel, table=True):
@@ -463,7 +524,11 @@ class Finding(SQLModel, table=True):
 
 
 class Approval(SQLModel, table=True):
-    """Who approved what: one person, one revision, one digest."""
+    """Who approved what: one person, one revision, one digest.
+
+    `source_state` is what the source said at that moment: `equal`, `unreachable` or `denied` (approved on the last
+    equal reading, by name), or `upload` (nothing to ask).
+    """
 
     __tablename__ = "approval"
     __table_args__ = (sa.UniqueConstraint("batch_id", "revision", "user_id", name="uq_approval_person"),)
@@ -477,13 +542,17 @@ class Approval(SQLModel, table=True):
     approved_at: datetime = moment()
     voided_at: datetime | None = moment(default=None)
     void_reason: str | None = None
+    source_state: str = Field(default="equal", sa_column_kwargs={"server_default": "equal"})
 
 
 class PaymentFile(SQLModel, table=True):
     """The stored bytes of a payment file, sealed, with their hashes. Never rebuilt, never deleted."""
 
     __tablename__ = "payment_file"
-    __table_args__ = (sa.UniqueConstraint("batch_id", "revision", "n", name="uq_payment_file_part"),)
+    __table_args__ = (
+        sa.UniqueConstraint("batch_id", "revision", "n", name="uq_payment_file_part"),
+        one_of("bank_status", BankStatus, table="payment_file"),
+    )
 
     id: UUID = Field(primary_key=True)
     batch_id: UUID = Field(foreign_key="payment_batch.id", index=True)
@@ -502,10 +571,15 @@ class PaymentFile(SQLModel, table=True):
     stored_at: datetime = moment()
     handed_out_at: datetime | None = moment(default=None)
     voided_at: datetime | None = moment(default=None)
+    void_reason: str | None = None
+    delivered_at: datetime | None = moment(default=None)
+    unknown_since: datetime | None = moment(default=None)
+    bank_status: str = Field(default=BankStatus.NONE, sa_column_kwargs={"server_default": BankStatus.NONE.value})
+    awaits_signature: bool = Field(default=False, sa_column_kwargs={"server_default": sa.false()})
 
 
 class Delivery(SQLModel, table=True):
-    """One attempt to get a file to the bank, and what came of it."""
+    """One attempt to get a file to the bank, and what came of it. `reference` is what the channel calls it."""
 
     __tablename__ = "delivery"
     __table_args__ = (one_of("outcome", ("accepted", "refused", "unknown"), table="delivery"),)
@@ -517,6 +591,26 @@ class Delivery(SQLModel, table=True):
     reported_by: UUID | None = Field(default=None, foreign_key="user_account.id")
     reported_at: datetime = moment()
     note: str | None = None
+    reference: str | None = None
+    hash_seen: str | None = None
+
+
+class StatusReportRow(SQLModel, table=True):
+    """A pain.002 as it came in, sealed: from a person (`uploaded_by`) or fetched by a channel. Twice is harmless."""
+
+    __tablename__ = "status_report"
+    __table_args__ = (sa.UniqueConstraint("file_id", "raw_sha256", name="uq_status_report_content"),)
+
+    id: UUID = Field(primary_key=True)
+    employer_id: UUID = Field(foreign_key="organization.id", index=True)
+    file_id: UUID = Field(foreign_key="payment_file.id", index=True)
+    raw_sealed: bytes
+    raw_sha256: str
+    message_id: str
+    channel: str
+    uploaded_by: UUID | None = Field(default=None, foreign_key="user_account.id")
+    received_at: datetime = moment()
+    outcome: dict[str, Any] = document()
 
 
 class Claim(SQLModel, table=True):
@@ -533,6 +627,7 @@ class Claim(SQLModel, table=True):
         ),
         sa.Index("ix_claim_account_date", "debtor_account_id", "requested_execution_date", "state"),
         one_of("state", ClaimState, table="claim"),
+        one_of("way", ClaimWay, table="claim"),
         sa.CheckConstraint("attempt > 0", name="ck_claim_attempt"),
         sa.CheckConstraint("amount_cents > 0", name="ck_claim_amount"),
     )
@@ -549,6 +644,7 @@ class Claim(SQLModel, table=True):
     released_at: datetime | None = moment(default=None)
     release_fact: str | None = None
     was_handed_out: bool = False
+    way: str = Field(default=ClaimWay.FILE, sa_column_kwargs={"server_default": ClaimWay.FILE.value})
 
 
 class Hold(SQLModel, table=True):

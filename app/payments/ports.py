@@ -221,3 +221,34 @@ class SourceKind(Protocol):
     def read_webhook(self, *, body: bytes, headers: Mapping[str, str], query: str) -> Sequence[WebhookHint]:
         """Return what the delivery seems to be about; never raises, an unreadable body gives one empty hint."""
         ...
+
+
+class ChannelOutcome(StrEnum):
+    """What became of a file that was sent, or asked after: the bank has it, will not have it, or nobody knows."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelAnswer:
+    """A channel's answer. REFUSED only when the bank surely does not have the file, now or later."""
+
+    outcome: ChannelOutcome
+    reference: str | None = None
+    explanation: str = ""
+
+
+class BankChannel(Protocol):
+    """A way to a bank. What it cannot know is UNKNOWN; it never raises for what a network does."""
+
+    name: str
+
+    def send(self, data: bytes, *, message_id: str) -> ChannelAnswer:
+        """Send a file once. Called at most once for a message id."""
+        ...
+
+    def ask(self, *, message_id: str, reference: str | None) -> ChannelAnswer:
+        """Ask what became of a file that may have been sent; sends nothing."""
+        ...

@@ -22,6 +22,7 @@ from app.payments.context import Context
 from app.payments.locks import lock_accounts, lock_administration
 from app.payments.models import (
     AdministrationLink,
+    BatchKind,
     BatchStatus,
     Claim,
     CreditTransfer,
@@ -45,6 +46,9 @@ from app.payments.transitions import tell
 ENDED_WITHOUT_FILE = frozenset(
     {BatchStatus.REJECTED, BatchStatus.CANCELLED, BatchStatus.SUPERSEDED, BatchStatus.EXPIRED}
 )
+
+GONE = "gone_at_source"
+_STAYS_AS_IT_IS = frozenset({GONE, TransferStatus.PAID_ELSEWHERE.value, TransferStatus.WAIVED.value})
 
 
 class ReadingOutcome(StrEnum):
@@ -100,6 +104,8 @@ def take_in(ctx: Context, session: Session, run_id: UUID, reading: Reading) -> R
     run.next_attempt_at, run.reading_id = None, reading.row.id
     session.add(run)
     session.flush()
+    if was_ever_fetched:
+        _follow_left_lines(session, run.id, [line.obligation_id for line in lines])
     pending = _pending_batch(session, run.id)
     if pending is not None:
         return _revise_pending(ctx, session, pending, lines, reading)
@@ -264,7 +270,9 @@ def _make_batch(ctx: Context, session: Session, setting: _Setting, lines: Sequen
     with_file = [identifier for identifier, status in earlier if status not in ENDED_WITHOUT_FILE]
     if earlier and not with_file and not setting.reading.offer_again:
         return ReadingOutcome.UNCHANGED
-    taken = _obligations_in(session, with_file) | claims.held(session, [line.obligation_id for line in lines])
+    # Lines of a batch that ended without a file come back only when a person offers them again.
+    in_batches = with_file if setting.reading.offer_again else [identifier for identifier, _ in earlier]
+    taken = _obligations_in(session, in_batches) | claims.held(session, [line.obligation_id for line in lines])
     fresh = [line for line in lines if line.obligation_id not in taken]
     if with_file:
         _compare_with_approved(ctx, session, run, {line.obligation_id for line in lines})
@@ -469,7 +477,7 @@ def _revise_pending(
                 PaymentBatch.run_id == batch.run_id, PaymentBatch.id != batch.id
             )
         )
-        if status not in ENDED_WITHOUT_FILE
+        if status not in ENDED_WITHOUT_FILE or batch.kind == BatchKind.FOLLOW_UP
     ]
     taken = _obligations_in(session, others) | claims.held(session, [line.obligation_id for line in lines])
     mine = [line for line in lines if line.obligation_id in before or line.obligation_id not in taken]
@@ -504,7 +512,7 @@ def _revise_pending(
 def _update(row: CreditTransfer, line: _Line) -> bool:
     """Write what the source says now on a line; a kind that a person chose stays. Say whether it differed."""
     values = _source_values(line)
-    if row.hold_code == "gone_at_source":
+    if row.hold_code == GONE:
         values |= {"hold_code": None, "decision": Decision.PAY}
     values = {name: value for name, value in values.items() if getattr(row, name) != value}
     for name, value in values.items():
@@ -513,12 +521,32 @@ def _update(row: CreditTransfer, line: _Line) -> bool:
     return bool(values.keys() - {"source_end_to_end_id", "source_execution_date"})
 
 
+def _follow_left_lines(session: Session, run_id: UUID, present: Sequence[UUID]) -> None:
+    """Lines that earlier batches left unpaid are owed as long as the source lists them, and no longer."""
+    left = (
+        sa.update(CreditTransfer)
+        .where(
+            col(CreditTransfer.batch_id) == col(PaymentBatch.id),
+            col(PaymentBatch.run_id) == run_id,
+            col(PaymentBatch.status) != BatchStatus.PENDING,
+            col(CreditTransfer.status).in_((TransferStatus.INVALID, TransferStatus.HELD, TransferStatus.EXCLUDED)),
+        )
+        .execution_options(synchronize_session=False)
+    )
+    is_there = any_of(col(CreditTransfer.obligation_id), present)
+    session.execute(left.where(is_there, col(CreditTransfer.hold_code) == GONE).values(hold_code=None))
+    session.execute(
+        left.where(~is_there, sa.func.coalesce(col(CreditTransfer.hold_code), "") != GONE).values(hold_code=GONE)
+    )
+    session.expire_all()
+
+
 def _mark_gone(before: Mapping[UUID, CreditTransfer], present: set[UUID]) -> int:
     gone = [
-        row for identifier, row in before.items() if identifier not in present and row.hold_code != "gone_at_source"
+        row for identifier, row in before.items() if identifier not in present and row.hold_code not in _STAYS_AS_IT_IS
     ]
     for row in gone:
-        row.hold_code, row.decision = "gone_at_source", Decision.EXCLUDE
+        row.hold_code, row.decision = GONE, Decision.EXCLUDE
     return len(gone)
 
 

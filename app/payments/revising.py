@@ -25,6 +25,7 @@ from app.payments.models import (
     Approval,
     BatchStatus,
     Claim,
+    ClaimWay,
     CreditTransfer,
     DebtorAccount,
     Decision,
@@ -43,6 +44,9 @@ _STATUS_OF_DECISION = {
     Decision.EXCLUDE: TransferStatus.EXCLUDED,
     Decision.HOLD: TransferStatus.HELD,
 }
+
+# A line that a person closed while its batch was pending stays closed in every later revision.
+_CLOSED = {status.value: status for status in (TransferStatus.PAID_ELSEWHERE, TransferStatus.WAIVED)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,6 +219,7 @@ def claimed_in_period(session: Session, run: PayrollRun, creditors: Sequence[str
             Obligation.run_id != run.id,
             any_of(col(Obligation.creditor), creditors),
             col(Claim.state).in_(claims.HELD_STATES),
+            col(Claim.way) != ClaimWay.WAIVED,
         )
     )
     return set(session.exec(statement))
@@ -224,6 +229,9 @@ def _settle_statuses(transfers: Sequence[CreditTransfer], drafts: Sequence[Draft
     """A person's decision stands; a line that would be paid but has an error becomes invalid, the others go on."""
     wrong = {draft.position for draft in drafts if CATALOGUE[draft.code].severity is Severity.ERROR}
     for row in transfers:
+        if row.hold_code in _CLOSED:
+            row.status = _CLOSED[row.hold_code]
+            continue
         status = _STATUS_OF_DECISION[Decision(row.decision)]
         row.status = TransferStatus.INVALID if row.position in wrong and status in PAID else status
 

@@ -212,7 +212,7 @@ def _name_errors(line: RuleLine) -> Iterator[Draft]:
 
 
 def _line_remarks(line: RuleLine, names_of_account: Mapping[str, set[str]]) -> Iterator[Draft]:
-    if line.hold_code is not None:
+    if line.hold_code is not None and line.hold_code in CATALOGUE:
         yield Draft(code=line.hold_code, position=line.position)
     yield from _text_remarks(line)
     if line.kind == TransferKind.THIRD_PARTY and _THIRD_PARTY.search(line.creditor_name_original):

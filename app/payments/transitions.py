@@ -31,8 +31,14 @@ class Action(StrEnum):
     RECALL = "recall"
     REJECT = "reject"
     CANCEL = "cancel"
+    HOLD = "hold"
+    LIFT_HOLD = "lift_hold"
+    REISSUE = "reissue"
     HAND_OUT = "hand_out"
     DELIVER = "deliver"
+    WITHDRAW = "withdraw"
+    STATE = "state"
+    REPORT = "report"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +51,7 @@ class ActionRule:
 
 
 _PENDING = frozenset({BatchStatus.PENDING})
+_APPROVED = frozenset({BatchStatus.APPROVED})
 _WITH_FILE = frozenset(
     {
         BatchStatus.APPROVED,
@@ -55,6 +62,7 @@ _WITH_FILE = frozenset(
         BatchStatus.REFUSED,
     }
 )
+_AT_THE_BANK = _WITH_FILE - {BatchStatus.EXECUTED, BatchStatus.REFUSED}
 _PREPARERS = frozenset({"admin", "approver", "office_admin", "office_preparer"})
 _EMPLOYER = frozenset({"admin", "approver"})
 _APPROVERS = frozenset({"approver"})
@@ -64,17 +72,19 @@ RULES: Mapping[Action, ActionRule] = {
     Action.DECIDE: ActionRule(statuses=_PENDING, roles=_PREPARERS, scope=Scope.PREPARE),
     Action.ACKNOWLEDGE: ActionRule(statuses=_PENDING, roles=_EMPLOYER, scope=Scope.PREPARE),
     Action.APPROVE: ActionRule(statuses=_PENDING, roles=_APPROVERS, scope=Scope.APPROVE),
-    Action.RECALL: ActionRule(
-        statuses=frozenset({BatchStatus.PENDING, BatchStatus.APPROVED}), roles=_APPROVERS, scope=Scope.APPROVE
-    ),
+    Action.RECALL: ActionRule(statuses=_PENDING | _APPROVED, roles=_APPROVERS, scope=Scope.APPROVE),
     Action.REJECT: ActionRule(statuses=_PENDING, roles=_APPROVERS, scope=Scope.PREPARE),
-    Action.CANCEL: ActionRule(
-        statuses=_PENDING,
-        roles=frozenset({"admin", "approver", "office_admin", "office_preparer"}),
-        scope=Scope.PREPARE,
-    ),
+    Action.CANCEL: ActionRule(statuses=_PENDING, roles=_PREPARERS, scope=Scope.PREPARE),
+    Action.HOLD: ActionRule(statuses=_PENDING | _APPROVED, roles=_PREPARERS, scope=Scope.PREPARE),
+    Action.LIFT_HOLD: ActionRule(statuses=_PENDING | _APPROVED, roles=_EMPLOYER, scope=Scope.APPROVE),
+    Action.REISSUE: ActionRule(statuses=_APPROVED, roles=_EMPLOYER, scope=Scope.APPROVE),
     Action.HAND_OUT: ActionRule(statuses=_WITH_FILE, roles=_EMPLOYER, scope=Scope.FILES),
-    Action.DELIVER: ActionRule(statuses=frozenset({BatchStatus.APPROVED}), roles=_EMPLOYER, scope=Scope.FILES),
+    Action.DELIVER: ActionRule(statuses=_APPROVED, roles=_EMPLOYER, scope=Scope.FILES),
+    Action.WITHDRAW: ActionRule(
+        statuses=_APPROVED | {BatchStatus.DELIVERY_UNKNOWN}, roles=_EMPLOYER, scope=Scope.APPROVE
+    ),
+    Action.STATE: ActionRule(statuses=_AT_THE_BANK, roles=_EMPLOYER, scope=Scope.FILES),
+    Action.REPORT: ActionRule(statuses=_WITH_FILE, roles=_EMPLOYER, scope=Scope.FILES),
 }
 
 # Everything that may ever happen to a status. What is not here is forbidden for everyone: nothing leaves `delivered`
@@ -90,7 +100,28 @@ MOVES: Mapping[BatchStatus, frozenset[BatchStatus]] = {
             BatchStatus.EXPIRED,
         }
     ),
-    BatchStatus.APPROVED: frozenset({BatchStatus.PENDING, BatchStatus.DELIVERED}),
+    BatchStatus.APPROVED: frozenset(
+        {
+            BatchStatus.PENDING,
+            BatchStatus.DELIVERED,
+            BatchStatus.DELIVERY_UNKNOWN,
+            BatchStatus.ACCEPTED,
+            BatchStatus.EXECUTED,
+            BatchStatus.REFUSED,
+            BatchStatus.EXPIRED,
+        }
+    ),
+    BatchStatus.DELIVERY_UNKNOWN: frozenset(
+        {
+            BatchStatus.PENDING,
+            BatchStatus.DELIVERED,
+            BatchStatus.ACCEPTED,
+            BatchStatus.EXECUTED,
+            BatchStatus.REFUSED,
+        }
+    ),
+    BatchStatus.DELIVERED: frozenset({BatchStatus.ACCEPTED, BatchStatus.EXECUTED, BatchStatus.REFUSED}),
+    BatchStatus.ACCEPTED: frozenset({BatchStatus.EXECUTED, BatchStatus.REFUSED}),
 }
 
 

@@ -34,6 +34,17 @@ _BODIES: dict[str, dict[str, Any]] = {
     "/v1/payment-batches/{batch_id}/rejection": {"reason": "r"},
     "/v1/payment-batches/{batch_id}/cancellation": {"reason": "r"},
     "/v1/payment-batches/{batch_id}/deliveries": {},
+    "/v1/payment-batches/{batch_id}/reissue": {"requested_execution_date": "2026-11-26"},
+    "/v1/payment-batches/{batch_id}/withdrawals": {"reason": "r"},
+    "/v1/payment-batches/{batch_id}/statements": {"statement": "accepted", "reason": "r"},
+    "/v1/payment-batches/{batch_id}/holds": {"reason": "r"},
+    "/v1/payment-batches/{batch_id}/holds/{hold_id}/lifting": {"reason": "r"},
+    "/v1/payment-batches/{batch_id}/transfers/{transfer_id}/release": {"reason": "r", "additional": True},
+    "/v1/transfers/{transfer_id}/return": {"reason": "r"},
+    "/v1/transfers/{transfer_id}/paid-elsewhere": {"reason": "r"},
+    "/v1/transfers/{transfer_id}/waiver": {"reason": "r"},
+    "/v1/employers/{employer_id}/approval-policy": {"tiers": [{"from": {"amount": "0.00"}, "required": 1}]},
+    "/v1/employers/{employer_id}/members": {"email": "a@b.example", "name": "A", "role": "approver"},
 }
 # What anybody with a token may call: it shows only what is theirs, or makes something of their own.
 _FOR_ANYBODY = {
@@ -46,6 +57,11 @@ _FOR_ANYBODY = {
     ("get", "/v1/payroll-runs"),
     ("get", "/v1/history"),
     ("get", "/v1/bank-days"),
+    ("get", "/v1/unpaid-transfers"),
+    ("get", "/v1/proposals"),
+    # Their ids stand in the body; they have tests of their own below.
+    ("post", "/v1/follow-up-batches"),
+    ("post", "/v1/approvals"),
 }
 
 
@@ -66,8 +82,23 @@ def _ids(house: House) -> dict[str, str]:
         "transfer_id": house.transfers(batch["id"])[0]["id"],
         "finding_id": house.findings(batch["id"])[0]["id"],
         "run_id": batch["run"]["id"],
+        "user_id": str(house.boss.id),
+        "proposal_id": _proposal(house),
+        "hold_id": _hold(house, batch["id"]),
         "n": "1",
     }
+
+
+def _proposal(house: House) -> str:
+    body = {"email": "new@jansen.example", "name": "New", "role": "auditor"}
+    return str(house.boss.post(f"/v1/employers/{house.employer_id}/members", body).json()["id"])
+
+
+def _hold(house: House, batch_id: str) -> str:
+    held = house.boss.post(f"/v1/payment-batches/{batch_id}/holds", {"reason": "Wait."}).json()
+    hold_id = str(held["holds"][0]["id"])
+    house.boss.post(f"/v1/payment-batches/{batch_id}/holds/{hold_id}/lifting", {"reason": "Go on."})
+    return hold_id
 
 
 def _call(person: Person, method: str, path: str, ids: dict[str, str]) -> Any:
@@ -76,6 +107,8 @@ def _call(person: Person, method: str, path: str, ids: dict[str, str]) -> Any:
         url = url.replace(f"{{{name}}}", value)
     assert "{" not in url, f"unknown id in {path}"
     options: dict[str, Any] = {"headers": {"If-Match": '"r1"'}}
+    if method == "delete" and path.endswith("/members/{user_id}"):
+        options["params"] = {"role": "admin"}
     if path.endswith("/payroll-files"):
         options["content"] = document(lines(2))
         options["headers"]["Content-Type"] = "application/xml"

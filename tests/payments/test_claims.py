@@ -26,6 +26,10 @@ def _take(ctx: Context, batch_id: str) -> None:
         claims.take(session, batch, rows, now=ctx.now(), new_id=ctx.new_id)
 
 
+def _obligations(session: Session, batch_id: str) -> list[UUID]:
+    return [row.obligation_id for row in _rows(session, batch_id)[1]]
+
+
 def _claims(ctx: Context) -> list[tuple[int, str]]:
     with transaction(ctx.engine) as session:
         return [(row.attempt, row.state) for row in session.exec(select(Claim))]
@@ -67,7 +71,7 @@ def test_the_attempt_rises_only_after_a_hand_out(house: House, handed_out: bool,
     _take(house.ctx, batch["id"])
     with transaction(house.ctx.engine) as session:
         if handed_out:
-            claims.mark_handed_out(session, UUID(batch["id"]))
+            claims.mark_handed_out(session, UUID(batch["id"]), _obligations(session, batch["id"]))
         claims.release(session, UUID(batch["id"]), fact="test", now=house.ctx.now())
     with transaction(house.ctx.engine) as session:
         _, rows = _rows(session, batch["id"])

@@ -42,8 +42,7 @@ def test_the_history_tells_the_whole_way(house: House) -> None:
     """The history of the employer holds each step of a batch, in order."""
     batch = house.uploaded_batch()
     house.boss.approve(batch)
-    house.boss.get(f"/v1/payment-batches/{batch['id']}/file")
-    delivered = house.boss.post(f"/v1/payment-batches/{batch['id']}/deliveries", headers={"If-Match": '"r1"'})
+    delivered = house.deliver(batch["id"])
 
     assert delivered.json()["status"] == "delivered"
     assert house.events()[-5:] == ["run.seen", "batch.made", "batch.approved", "file.handed_out", "batch.delivered"]

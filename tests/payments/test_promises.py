@@ -39,7 +39,7 @@ with transaction(service.context.engine) as session:
     batch = session.get_one(PaymentBatch, UUID(sys.argv[1]))
     file = session.exec(select(PaymentFile).where(PaymentFile.batch_id == batch.id)).one()
     content = revising.content_of(service.context, session, batch)
-    sys.stdout.buffer.write(sepa.build_file(filing.file_content(content, created_at=file.file_created_at)))
+    sys.stdout.buffer.write(sepa.build_file(filing.file_contents(content, created_at=file.file_created_at)[0]))
 """
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from app.payments.context import Context
 from app.payments.models import BatchStatus
+from app.payments.receiving import ENDED_WITHOUT_FILE
 from app.payments.transitions import MOVES
 from tests.contracts.fake_source import FakePayroll
 from tests.payments.payroll_document import Line
@@ -166,9 +167,14 @@ def test_a_dry_run_claims_nothing_and_is_never_delivered(house: House) -> None:
 
 
 def test_nothing_leads_back_from_delivered() -> None:
-    """From `delivered` and every ended status no move leads anywhere the money could be paid again."""
-    assert MOVES[BatchStatus.APPROVED] == {BatchStatus.PENDING, BatchStatus.DELIVERED}
-    assert set(MOVES) == {BatchStatus.PENDING, BatchStatus.APPROVED}
+    """From `delivered` no chain of moves leads to where the money could be paid again; an ended batch never moves."""
+    reached, before = {BatchStatus.DELIVERED}, set()
+    while reached != before:
+        before = set(reached)
+        reached |= {to for status in before for to in MOVES.get(status, frozenset())}
+
+    assert reached == {BatchStatus.DELIVERED, BatchStatus.ACCEPTED, BatchStatus.EXECUTED, BatchStatus.REFUSED}
+    assert set(MOVES).isdisjoint(ENDED_WITHOUT_FILE | {BatchStatus.EXECUTED, BatchStatus.REFUSED})
 
 
 def test_a_file_fetched_twice_is_the_same_and_says_so(house: House) -> None:
@@ -179,14 +185,14 @@ def test_a_file_fetched_twice_is_the_same_and_says_so(house: House) -> None:
 
     first, second = house.boss.get(path), house.boss.get(path)
     head = house.boss.call("HEAD", path)
-    house.boss.post(f"/v1/payment-batches/{batch['id']}/deliveries", headers={"If-Match": '"r1"'})
+    house.deliver(batch["id"])
     late, reasoned = house.boss.get(path), house.boss.get(f"{path}?reason=lost")
 
     assert first.content == second.content == reasoned.content
     assert ("x-fetched-before" in first.headers, "x-fetched-before" in second.headers) == (False, True)
     assert (head.status_code, head.content) == (405, b"")
     assert late.status_code == 422
-    assert house.events().count("file.handed_out") == 3
+    assert house.events().count("file.handed_out") == 4
 
 
 def test_a_four_weekly_administration_gets_a_four_weekly_pay_day(

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
@@ -118,6 +119,23 @@ class House:
         answer = self.upload(data, **query)
         assert answer.status_code == 201, answer.text
         return self.batch(answer.json()["payment_batch_ids"][-1])
+
+    def handed_out(self, batch_id: str, *, by: Person | None = None) -> bytes:
+        """Hand the file of an approved batch out and return its bytes."""
+        answer = (by or self.boss).get(f"/v1/payment-batches/{batch_id}/file")
+        assert answer.status_code == 200, answer.text
+        return bytes(answer.content)
+
+    def deliver(self, batch_id: str, *, by: Person | None = None) -> httpx2.Response:
+        """Say that the file is at the bank, with the hash that the bank shows of what was handed out."""
+        person = by or self.boss
+        seen = sha256(self.handed_out(batch_id, by=person)).hexdigest()[:8]
+        revision = self.batch(batch_id)["revision"]
+        return person.post(
+            f"/v1/payment-batches/{batch_id}/deliveries",
+            {"hash_seen": seen},
+            headers={"If-Match": f'"r{revision}"'},
+        )
 
     def batch(self, batch_id: str) -> dict[str, Any]:
         """Return a batch as the boss sees it."""

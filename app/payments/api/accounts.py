@@ -1,6 +1,5 @@
 """Debtor accounts and their limits, and the bank days."""
 
-from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Annotated, Any
 from uuid import UUID
@@ -16,7 +15,7 @@ from app.core.errors import Conflict, Invalid, NotFound, Problem
 from app.core.idempotency import KeyReused
 from app.core.web import SessionDep, answer, now_of, problems, router
 from app.payments import accounts, bank_profiles, calendar
-from app.payments.accounts import Confirmation, NewAccount
+from app.payments.accounts import Confirmation, LimitSetting, NewAccount
 from app.payments.api import schemas, views
 from app.payments.api.common import ContextDep, KeyDep, attempt_of, dump, once
 from app.payments.context import Context
@@ -155,14 +154,14 @@ def _limits(
         raise NotFound("Only people who may see salaries can see the limits.")
     day = execution_date or amsterdam_date(ctx.now())
     view = accounts.limits_of(ctx, session, account.id)
-    uses = {use.kind.value: views.limit_out(use) for use in accounts.limit_uses(ctx, session, account.id, day)}
     body = schemas.LimitsOut(
         debtor_account_id=account.id,
         execution_date=day,
         is_set=view.is_set,
+        ends_on=view.setting.ends_on,
         pending=None if view.pending is None else views.limits_body(view.pending),
         pending_until=view.pending_until,
-        **uses,
+        **views.limits_out(ctx, session, account.id, day),
     )
     return dump(body)
 
@@ -181,9 +180,12 @@ def put_limits(
     return answer(200 if view.pending is None else 202, _limits(ctx, session, actor, account_id, None))
 
 
-def _wanted(body: schemas.LimitsIn) -> Mapping[LimitKind, int | None]:
-    amounts = {kind: getattr(body, kind.value) for kind in LimitKind}
-    return {kind: None if money is None else money.cents for kind, money in amounts.items()}
+def _wanted(body: schemas.LimitsIn) -> LimitSetting:
+    def cents(prefix: str) -> dict[LimitKind, int | None]:
+        amounts = {kind: getattr(body, f"{prefix}{kind.value}") for kind in LimitKind}
+        return {kind: None if money is None else money.cents for kind, money in amounts.items()}
+
+    return LimitSetting(hard=cents(""), soft=cents("soft_"), ends_on=body.ends_on)
 
 
 @routes.get("/bank-days", response_model=list[schemas.BankDay], responses=problems())

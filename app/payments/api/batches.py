@@ -1,11 +1,11 @@
 """Batches: look, change, approve, reject, hand out, deliver."""
 
-from base64 import b64encode
 from typing import Annotated, Any
 from uuid import UUID
 
 import sqlalchemy as sa
 from fastapi import Query, Request, Response
+from pydantic import SecretStr
 from sqlmodel import Session, col, select
 
 from app.auth.actor import Actor
@@ -13,16 +13,15 @@ from app.auth.models import Scope
 from app.auth.web import ActorDep
 from app.core import idempotency
 from app.core.database import transaction
-from app.core.errors import Conflict, NotFound, PreconditionFailed, PreconditionRequired
+from app.core.errors import AppError, Conflict, NotFound, PreconditionFailed, PreconditionRequired
 from app.core.idempotency import KeyReused
 from app.core.web import PageDep, RevisionDep, SessionDep, answer, next_link, problems, router
-from app.payments import approving, deciding, delivering, digest, filing, revising
+from app.payments import approving, deciding, digest, filing, reopening, revising
 from app.payments.api import schemas, views
 from app.payments.api.common import ContextDep, KeyDep, attempt_of, dump, etag, once, outcome_answer
 from app.payments.approving import Wish, visible_batch
 from app.payments.context import Context
 from app.payments.deciding import Edit, LineDecision
-from app.payments.delivering import Asked
 from app.payments.errors import (
     AlreadyClaimed,
     BatchChanged,
@@ -34,7 +33,7 @@ from app.payments.errors import (
     SourceUnreachable,
 )
 from app.payments.models import BatchStatus, CreditTransfer, Finding, PaymentBatch
-from app.payments.transitions import Action
+from app.payments.transitions import Action, authorise
 
 routes = router(prefix="/v1", tags=["payment batches"])
 _CHANGES = (PreconditionFailed, PreconditionRequired, Conflict, KeyReused)
@@ -241,7 +240,13 @@ def approve(
         before = idempotency.stored(session, attempt)
     if before is not None:
         return outcome_answer(before)
-    wish = Wish(batch_id=batch_id, revision=revision, digest=body.digest, pin=body.pin.get_secret_value())
+    wish = Wish(
+        batch_id=batch_id,
+        revision=revision,
+        digest=body.digest,
+        pin=body.pin.get_secret_value(),
+        without_source=body.approve_without_source,
+    )
     prepared = approving.prepare_approval(ctx, actor, wish)
     with transaction(ctx.engine) as session:
 
@@ -255,10 +260,50 @@ def approve(
 
 class _Digest(schemas.Strict):
     digest: str
+    without_source: bool
 
 
 def _without_pin(body: schemas.NewApproval) -> _Digest:
-    return _Digest(digest=body.digest)
+    return _Digest(digest=body.digest, without_source=body.approve_without_source)
+
+
+@routes.post("/approvals", response_model=schemas.ApprovalsOut, responses=problems(Conflict, KeyReused))
+def approve_several(
+    request: Request, ctx: ContextDep, actor: ActorDep, key: KeyDep, body: schemas.NewApprovals
+) -> Response:
+    """Approve several batches with one PIN. Each stands by itself: one that cannot be approved stops no other.
+
+    Every item has its own status: 201 with the batch, or the problem.
+    """
+    content = body.model_copy(update={"pin": SecretStr("")})
+    attempt = attempt_of(request, ctx, actor, key, content)
+    with transaction(ctx.engine) as session:
+        before = idempotency.stored(session, attempt)
+        for item in body.items:
+            authorise(actor, visible_batch(session, actor, item.batch_id), Action.APPROVE)
+    if before is not None:
+        return outcome_answer(before)
+    pin = body.pin.get_secret_value()
+    approving.check_pin(ctx, actor, pin, [item.batch_id for item in body.items])
+    items = [_approve_one(ctx, actor, item) for item in body.items]
+    with transaction(ctx.engine) as session:
+        outcome = idempotency.once(session, attempt, lambda: (200, {"items": items}))
+    return outcome_answer(outcome)
+
+
+def _approve_one(ctx: Context, actor: Actor, item: schemas.ApprovalItem) -> dict[str, Any]:
+    wish = Wish(
+        batch_id=item.batch_id, revision=None, digest=item.digest, pin="", without_source=item.approve_without_source
+    )
+    try:
+        prepared = approving.prepare_checked(ctx, actor, wish)
+        with transaction(ctx.engine) as session:
+            batch = approving.approve_batch(ctx, session, actor, wish, prepared)
+            body = _body(ctx, session, actor, batch)
+    except AppError as refusal:
+        problem = {"code": refusal.code, "title": refusal.title, "detail": refusal.detail, **refusal.extra}
+        return {"batch_id": str(item.batch_id), "status": refusal.status, "batch": None, "problem": problem}
+    return {"batch_id": str(item.batch_id), "status": 201, "batch": body, "problem": None}
 
 
 @routes.delete(
@@ -269,8 +314,34 @@ def _without_pin(body: schemas.NewApproval) -> _Digest:
 def recall(ctx: ContextDep, actor: ActorDep, session: SessionDep, batch_id: UUID) -> Response:
     """Take one's approval back; free while the file was never handed out."""
     visible_batch(session, actor, batch_id)
-    batch = approving.recall_approval(ctx, session, actor, batch_id)
+    batch = reopening.recall_approval(ctx, session, actor, batch_id)
     return answer(200, _body(ctx, session, actor, batch), ETag=etag(batch.revision))
+
+
+@routes.post(
+    "/payment-batches/{batch_id}/reissue",
+    response_model=schemas.BatchOut,
+    responses=problems(*_CHANGES, NotABankDay, ExecutionDateImpossible, NotAllowedNow),
+)
+def reissue(
+    request: Request,
+    ctx: ContextDep,
+    actor: ActorDep,
+    session: SessionDep,
+    key: KeyDep,
+    batch_id: UUID,
+    revision: RevisionDep,
+    body: schemas.NewDate,
+) -> Response:
+    """Give an approved batch another execution date, only while its file was never handed out; it is approved anew."""
+    visible_batch(session, actor, batch_id)
+
+    def act() -> tuple[int, dict[str, Any]]:
+        day = body.requested_execution_date
+        batch = reopening.reissue(ctx, session, actor, batch_id, revision, day)
+        return 200, _body(ctx, session, actor, batch)
+
+    return once(session, attempt_of(request, ctx, actor, key, body), act)
 
 
 def _end(  # noqa: PLR0913 - the parts of a request
@@ -344,87 +415,3 @@ def canonical(ctx: ContextDep, actor: ActorDep, session: SessionDep, batch_id: U
     return Response(
         data, media_type="application/octet-stream", headers={"Cache-Control": "no-store", "ETag": etag(batch.revision)}
     )
-
-
-@routes.get("/payment-batches/{batch_id}/files", response_model=list[schemas.FileOut], responses=problems())
-def list_files(actor: ActorDep, session: SessionDep, batch_id: UUID) -> Response:
-    """Return every file ever stored for the batch, void ones included; no bytes."""
-    actor.needs_scope(Scope.READ)
-    batch = visible_batch(session, actor, batch_id)
-    sees = actor.sees_salaries(batch.employer_id)
-    return answer(
-        200, [dump(views.file_out(row, sees_salaries=sees)) for row in delivering.files_of(session, batch.id)]
-    )
-
-
-_FILE_RESPONSES: dict[int | str, dict[str, Any]] = {
-    **problems(Conflict),
-    200: {"content": {"application/xml": {}}, "description": "The stored bytes"},
-}
-
-
-@routes.get("/payment-batches/{batch_id}/file", responses=_FILE_RESPONSES, response_class=Response)
-def get_file(
-    ctx: ContextDep,
-    actor: ActorDep,
-    session: SessionDep,
-    batch_id: UUID,
-    dry: Annotated[int, Query(ge=0, le=1)] = 0,
-    reason: Annotated[schemas.Reason | None, Query()] = None,
-) -> Response:
-    """Hand out the only file of the batch: the stored bytes, with their hash. Every hand-out is in the history."""
-    return _hand_out(ctx, session, actor, batch_id, Asked(n=1, dry=bool(dry), reason=reason))
-
-
-@routes.get("/payment-batches/{batch_id}/files/{n}", responses=_FILE_RESPONSES, response_class=Response)
-def get_file_number(
-    ctx: ContextDep,
-    actor: ActorDep,
-    session: SessionDep,
-    batch_id: UUID,
-    n: int,
-    dry: Annotated[int, Query(ge=0, le=1)] = 0,
-    reason: Annotated[schemas.Reason | None, Query()] = None,
-) -> Response:
-    """Hand out file `n` of the batch."""
-    return _hand_out(ctx, session, actor, batch_id, Asked(n=min(max(n, 0), 10_000), dry=bool(dry), reason=reason))
-
-
-def _hand_out(ctx: Context, session: Session, actor: Actor, batch_id: UUID, asked: Asked) -> Response:
-    visible_batch(session, actor, batch_id)
-    out = delivering.hand_out(ctx, session, actor, batch_id, asked)
-    headers = {
-        "Cache-Control": "no-store",
-        "Content-Disposition": f'attachment; filename="{out.file.message_id}.xml"',
-        "Repr-Digest": f"sha-256=:{b64encode(bytes.fromhex(out.file.sha256)).decode()}:",
-        "X-Content-Type-Options": "nosniff",
-    }
-    if out.fetched_before:
-        headers["X-Fetched-Before"] = "true"
-    return Response(out.data, media_type="application/xml", headers=headers)
-
-
-@routes.post(
-    "/payment-batches/{batch_id}/deliveries",
-    status_code=201,
-    response_model=schemas.BatchOut,
-    responses=problems(*_CHANGES),
-)
-def deliver(
-    request: Request,
-    ctx: ContextDep,
-    actor: ActorDep,
-    session: SessionDep,
-    key: KeyDep,
-    batch_id: UUID,
-    revision: RevisionDep,
-    body: schemas.NewDelivery,
-) -> Response:
-    """Say that the file was handed in at the bank."""
-    visible_batch(session, actor, batch_id)
-
-    def act() -> tuple[int, dict[str, Any]]:
-        batch = delivering.deliver(ctx, session, actor, batch_id, revision, note=body.note)
-        return 201, _body(ctx, session, actor, batch)
-
-    return once(session, attempt_of(request, ctx, actor, key, body), act)

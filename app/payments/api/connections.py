@@ -8,19 +8,22 @@ from fastapi import Depends, Query, Request, Response
 from sqlmodel import Session, col, select
 
 from app.auth.actor import Actor
-from app.auth.models import Scope
+from app.auth.models import ProposalOutcome, Role, Scope
 from app.auth.web import ActorDep
 from app.core.columns import any_of
 from app.core.database import transaction
 from app.core.errors import Conflict, NotFound, PayloadTooLarge, RequestTimeout, UnsupportedMediaType
 from app.core.idempotency import KeyReused
 from app.core.web import PageDep, SessionDep, answer, next_link, problems, router
-from app.payments import connections, deciding, fetching, syncing, uploading
+from app.payments import connections, deciding, fetching, syncing, two_people, uploading
 from app.payments.api import schemas, views
+from app.payments.api.bank import WAITING
 from app.payments.api.common import ContextDep, KeyDep, attempt_of, dump, once
 from app.payments.connections import Link, NewConnection
-from app.payments.models import Administration, AdministrationLink, Connection, PaymentBatch, PayrollRun
+from app.payments.context import Context
+from app.payments.models import Administration, AdministrationLink, Connection, LinkMode, PaymentBatch, PayrollRun
 from app.payments.ports import SourceCredentials
+from app.payments.two_people import Wanted
 from app.payments.uploading import DocumentUnreadable, RunName, TotalsDiffer
 
 routes = router(prefix="/v1", tags=["connections"])
@@ -150,6 +153,8 @@ def _administration(row: Administration, link: AdministrationLink | None) -> dic
             go_live_on=link.go_live_on,
             mode=link.mode,
             pay_day_rule=link.pay_day_rule,
+            uploads_allowed=link.uploads_allowed,
+            needs_locked_run=link.needs_locked_run,
         ),
     )
     return dump(out)
@@ -205,12 +210,15 @@ def add_administration(
 @routes.put(
     "/administrations/{administration_id}/link",
     response_model=schemas.AdministrationOut,
-    responses=problems(Conflict),
+    responses={**problems(Conflict), **WAITING},
 )
 def link_administration(
     ctx: ContextDep, actor: ActorDep, session: SessionDep, administration_id: UUID, body: schemas.LinkIn
 ) -> Response:
-    """Link an administration to an employer and its default account, since a go-live date, for real or dry."""
+    """Link an administration to an employer and its default account, since a go-live date, for real or dry.
+
+    A change of the link of a live administration comes from the employer and waits for a second admin, or a day.
+    """
     actor.needs_scope(Scope.PREPARE)
     row = connections.visible_administration(session, actor, administration_id)
     wanted = Link(
@@ -219,9 +227,34 @@ def link_administration(
         go_live_on=body.go_live_on,
         mode=body.mode,
         pay_day_rule=body.pay_day_rule,
+        uploads_allowed=body.uploads_allowed,
+        needs_locked_run=body.needs_locked_run,
     )
     link = connections.link_administration(ctx, session, actor, row, wanted)
-    return answer(200, _administration(row, link))
+    if link is not None:
+        return answer(200, _administration(row, link))
+    return _change_link(ctx, session, actor, row, wanted)
+
+
+def _change_link(ctx: Context, session: Session, actor: Actor, row: Administration, wanted: Link) -> Response:
+    link = session.get_one(AdministrationLink, row.id)
+    actor.needs_employer_role(link.employer_id, Role.ADMIN)
+    connections.check_changed_link(session, link, wanted)
+    if link.mode == LinkMode.DRY_RUN or connections.is_unchanged(link, wanted):
+        # Nothing of a dry run is ever paid, so its link is still being set up.
+        return answer(
+            200, _administration(row, connections.change_link(ctx, session, link, wanted, actor.as_history()))
+        )
+    asked = Wanted(
+        kind=two_people.LINK_CHANGE,
+        target=row.id,
+        reason="change of the link",
+        payload=connections.link_payload(wanted),
+    )
+    proposal = two_people.act(ctx, session, actor, asked)
+    if proposal.outcome == ProposalOutcome.APPLIED:
+        return answer(200, _administration(row, link))
+    return answer(202, dump(views.proposals_out(session, [proposal])[0]))
 
 
 @routes.post("/administrations/{administration_id}/sync", status_code=202, responses=problems(Conflict))

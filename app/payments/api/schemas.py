@@ -43,6 +43,7 @@ Reason = Annotated[
     str, StringConstraints(min_length=1, max_length=500, strip_whitespace=True), AfterValidator(_printable)
 ]
 Secret = Annotated[SecretStr, Field(min_length=1, max_length=500)]
+ReasonCode = Annotated[str, StringConstraints(pattern="^[A-Z0-9]{1,10}$")]
 Digest = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 
 
@@ -117,18 +118,27 @@ class NewConfirmation(Strict):
 
 
 class LimitsIn(Strict):
-    """The limits of an account; a kind left out is not limited."""
+    """The limits of an account; a kind left out is not limited. Over a soft limit one more approver is needed.
+
+    After `ends_on` the limits that were in force before hold again.
+    """
 
     per_transfer: Money | None = None
     per_batch: Money | None = None
     per_day: Money | None = None
     per_month: Money | None = None
+    soft_per_transfer: Money | None = None
+    soft_per_batch: Money | None = None
+    soft_per_day: Money | None = None
+    soft_per_month: Money | None = None
+    ends_on: Day | None = None
 
 
 class LimitOut(BaseModel):
     """One limit with what is used of it; null where this kind is not limited."""
 
     limit: Money | None
+    soft_limit: Money | None = None
     used: Money
     headroom: Money | None
 
@@ -143,6 +153,7 @@ class LimitsOut(BaseModel):
     per_batch: LimitOut
     per_day: LimitOut
     per_month: LimitOut
+    ends_on: date | None
     pending: dict[str, Money | None] | None
     pending_until: datetime | None
 
@@ -207,6 +218,8 @@ class LinkIn(Strict):
     go_live_on: Day
     mode: LinkMode
     pay_day_rule: dict[str, Any] | None = Field(default=None, examples=[{"kind": "day_of_month", "value": 25}])
+    uploads_allowed: StrictBool = False
+    needs_locked_run: StrictBool = False
 
 
 class LinkOut(BaseModel):
@@ -217,6 +230,8 @@ class LinkOut(BaseModel):
     go_live_on: date
     mode: str
     pay_day_rule: dict[str, Any]
+    uploads_allowed: bool
+    needs_locked_run: bool
 
 
 class AdministrationOut(BaseModel):
@@ -304,22 +319,36 @@ class ApprovalOut(BaseModel):
     approved_at: datetime
     revision: int
     digest: str
+    source_state: str
 
 
 class FileShort(BaseModel):
-    """The file of a batch."""
+    """A file of a batch that is not void, and how far it is."""
 
+    n: int
     message_id: str
     sha256: str
     sha1: str
     file_schema: str = Field(serialization_alias="schema")
     handed_out_at: datetime | None
+    delivered_at: datetime | None
+    bank_status: str
+    awaits_signature: bool
+
+
+class HoldOut(BaseModel):
+    """What bars approving and handing out, and why."""
+
+    id: UUID
+    code: str
+    reason: str
 
 
 class BatchOut(BaseModel):
     """A payment batch. Amounts are null for who may not see salaries."""
 
     id: UUID
+    kind: str
     status: str
     status_reason: str | None
     mode: str
@@ -331,17 +360,23 @@ class BatchOut(BaseModel):
     debtor_account: AccountShort
     requested_execution_date: date
     approve_before: datetime
+    release_before: datetime
     number_of_transactions: int
     control_sum: Money | None
     counts: dict[str, int]
     required_approvals: int
+    approval_reasons: list[str]
+    one_person_firm: bool
     approvals: list[ApprovalOut]
     limit: dict[str, LimitOut] | None
     findings: dict[str, int]
     acknowledgements_open: int
-    holds: list[dict[str, str]]
+    holds: list[HoldOut]
+    proposals: list[UUID]
+    attention: list[str]
     allowed_actions: list[ActionOut]
     file: FileShort | None
+    files: list[FileShort]
     created_at: datetime
     updated_at: datetime
 
@@ -370,6 +405,11 @@ class TransferOut(BaseModel):
     end_to_end_id: str
     kind: str
     findings: list[str]
+    file: int | None
+    bank_status: str
+    bank_reason: str | None
+    name_check: str | None
+    name_check_proposal: str | None
 
 
 class TransferPage(BaseModel):
@@ -418,11 +458,49 @@ class Acknowledgement(Strict):
     note: Reason | None = None
 
 
+Pin = Annotated[SecretStr, Field(min_length=1, max_length=20)]
+
+
 class NewApproval(Strict):
-    """The digest that was shown, and the approver's PIN."""
+    """The digest that was shown, and the approver's PIN.
+
+    `approve_without_source`: the approver knows that the payroll source cannot be asked now, and approves on what it
+    last said.
+    """
 
     digest: Digest
-    pin: Annotated[SecretStr, Field(min_length=1, max_length=20)]
+    pin: Pin
+    approve_without_source: StrictBool = False
+
+
+class ApprovalItem(Strict):
+    """One batch of several that are approved in one act, by the digest that was shown."""
+
+    batch_id: UUID
+    digest: Digest
+    approve_without_source: StrictBool = False
+
+
+class NewApprovals(Strict):
+    """Several batches, approved in one act with one PIN; each stands by itself."""
+
+    items: Annotated[list[ApprovalItem], Field(min_length=1, max_length=50)]
+    pin: Pin
+
+
+class ApprovalOutcome(BaseModel):
+    """What became of one of several batches: the batch as it is now, or the problem."""
+
+    batch_id: UUID
+    status: int
+    batch: BatchOut | None
+    problem: dict[str, Any] | None
+
+
+class ApprovalsOut(BaseModel):
+    """What became of each batch."""
+
+    items: list[ApprovalOutcome]
 
 
 class Ending(Strict):
@@ -432,9 +510,141 @@ class Ending(Strict):
 
 
 class NewDelivery(Strict):
-    """The employer handed the file in at the bank."""
+    """A file was handed in at the bank by a person (`download`), or is to be sent through a channel.
 
+    `file` is needed when the batch has several. `hash_seen`: the first characters of the hash that the bank shows.
+    """
+
+    channel: Annotated[str, StringConstraints(max_length=40)] = "download"
+    file: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    hash_seen: Annotated[str, StringConstraints(pattern="^[0-9A-Fa-f]{8,64}$")] | None = None
     note: Reason | None = None
+
+
+class NewWithdrawal(Strict):
+    """A file that was handed out is not at the bank (not read in, or removed there). Two people say so."""
+
+    reason: Reason
+    file: Annotated[int, Field(ge=1, le=10_000)] = 1
+
+
+class NewDate(Strict):
+    """Another execution date for an approved batch whose file was never handed out."""
+
+    requested_execution_date: Day
+
+
+class NewStatement(Strict):
+    """What a person says of lines at the bank; all open lines, those of one file, or some.
+
+    `refused` and `not_executed` take two people, because they let somebody be paid again.
+    """
+
+    statement: Literal["accepted", "executed", "refused", "not_executed"]
+    reason: Reason
+    file: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    transfer_ids: Annotated[list[UUID], Field(min_length=1, max_length=10_000)] | None = None
+    reason_code: ReasonCode | None = None
+
+
+class NewReturn(Strict):
+    """The money of an executed line came back. Two people say so."""
+
+    reason: Reason
+    reason_code: ReasonCode | None = None
+
+
+class NewHold(Strict):
+    """Why a batch must not be approved or handed out now; or why it may again."""
+
+    reason: Reason
+
+
+class NewRelease(Strict):
+    """A line that came into a run after an approval replaces another line or is additional. Two people say so."""
+
+    reason: Reason
+    replaces: UUID | None = None
+    additional: StrictBool = False
+
+
+class NewFollowUp(Strict):
+    """Unpaid lines of one run to be offered again in a batch of their own."""
+
+    transfer_ids: Annotated[list[UUID], Field(min_length=1, max_length=10_000)]
+    requested_execution_date: Day | None = None
+
+
+class UnpaidOut(BaseModel):
+    """A line that is still to be paid. `late_since` is the pay day that went by, for salaries."""
+
+    transfer: TransferOut
+    payment_batch_id: UUID
+    employer_id: UUID
+    run: RunShort
+    late_since: date | None
+    text_nl: str
+
+
+class Tier(Strict):
+    """From this amount on, so many approvers."""
+
+    amount: Money = Field(serialization_alias="from", validation_alias="from")
+    required: Annotated[int, Field(ge=1, le=10)]
+
+
+class PolicyIn(Strict):
+    """How many approvers an employer asks for, by the amount of a batch; the first tier is from 0.00."""
+
+    tiers: Annotated[list[Tier], Field(min_length=1, max_length=10)]
+
+
+class PolicyOut(BaseModel):
+    """What an employer asks for before a batch is approved, and who could approve today."""
+
+    employer_id: UUID
+    tiers: list[Tier]
+    approvers: int
+    one_person_firm: bool
+
+
+class ProposalOut(BaseModel):
+    """An act that waits for its second person (or a day), or that ended."""
+
+    id: UUID
+    employer_id: UUID
+    kind: str
+    target: UUID
+    payload: dict[str, Any]
+    reason: str
+    proposed_by: str
+    proposed_at: datetime
+    waits_until: datetime | None
+    confirmed_by: str | None
+    outcome: str | None
+    ended_at: datetime | None
+
+
+class NewMember(Strict):
+    """A role for a person at an employer, for a deputy until a day."""
+
+    email: Annotated[str, StringConstraints(min_length=3, max_length=254)]
+    name: Text
+    role: Literal["admin", "approver", "auditor"]
+    ends_on: Day | None = None
+
+
+class MemberOut(BaseModel):
+    """A person with a role at an employer."""
+
+    user_id: UUID
+    name: str
+    email: str
+    role: str
+    ends_on: date | None
+    has_pin: bool
+    pin_changed_at: datetime | None
+    pin_change_confirmed: bool
 
 
 class FileOut(BaseModel):
@@ -452,7 +662,12 @@ class FileOut(BaseModel):
     instructions: list[dict[str, Any]]
     stored_at: datetime
     handed_out_at: datetime | None
+    delivered_at: datetime | None
     voided_at: datetime | None
+    void_reason: str | None
+    bank_status: str
+    awaits_signature: bool
+    bank_shows_nl: str | None
 
 
 class HistoryOut(BaseModel):
@@ -484,3 +699,9 @@ class Listing(BaseModel):
     """A page of a list; the Link header leads to the next."""
 
     items: list[Any]
+
+
+class MembersOut(BaseModel):
+    """A person's roles at an employer."""
+
+    items: list[MemberOut]

@@ -1,6 +1,7 @@
 """From rows to what goes over the wire. Many batches are loaded in a handful of queries, one batch the same way."""
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import TypeVar
 from uuid import UUID
 
@@ -8,12 +9,13 @@ import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
 from app.auth.actor import Actor
-from app.auth.models import Organization, User
+from app.auth.models import Organization, Proposal, User
 from app.core.columns import any_of
-from app.payments import accounts, bank_profiles, calendar, iban
+from app.core.money import dutch, text_to_cents
+from app.payments import accounts, attention, bank_profiles, calendar, iban, policies
+from app.payments.accounts import LimitSetting
 from app.payments.api import schemas
 from app.payments.api.schemas import money
-from app.payments.approving import REQUIRED_APPROVALS
 from app.payments.context import Context
 from app.payments.findings import text_of
 from app.payments.holds import of_batch
@@ -30,6 +32,7 @@ from app.payments.models import (
     PaymentFile,
     PayrollRun,
 )
+from app.payments.tiers import Requirement
 from app.payments.transitions import Action, reasons_against
 
 MASKED = "***"
@@ -82,12 +85,11 @@ class _Loaded:
         for batch_id, severity, count, unconfirmed in session.execute(found):
             self.findings.setdefault(batch_id, {})[severity] = count
             self.open[batch_id] = self.open.get(batch_id, 0) + unconfirmed
-        self.files = {
-            row.batch_id: row
-            for row in session.exec(
-                select(PaymentFile).where(any_of(col(PaymentFile.batch_id), ids), col(PaymentFile.voided_at).is_(None))
-            )
-        }
+        self.files: dict[UUID, list[PaymentFile]] = {}
+        live = select(PaymentFile).where(any_of(col(PaymentFile.batch_id), ids), col(PaymentFile.voided_at).is_(None))
+        for file in session.exec(live.order_by(col(PaymentFile.n))):
+            self.files.setdefault(file.batch_id, []).append(file)
+        self.proposals = _open_proposals(session, batches)
         self.approvals: dict[UUID, list[tuple[Approval, str]]] = {}
         given = (
             select(Approval, User.name)
@@ -99,6 +101,17 @@ class _Loaded:
             self.approvals.setdefault(approval.batch_id, []).append((approval, name))
 
 
+def _open_proposals(session: Session, batches: Sequence[PaymentBatch]) -> dict[UUID, list[UUID]]:
+    """Return the open proposals about these batches themselves."""
+    found: dict[UUID, list[UUID]] = {}
+    statement = select(Proposal.target, Proposal.id).where(
+        any_of(col(Proposal.target), [batch.id for batch in batches]), col(Proposal.ended_at).is_(None)
+    )
+    for target, identifier in session.exec(statement):
+        found.setdefault(target, []).append(identifier)
+    return found
+
+
 def _by_id(session: Session, model: type[Row], ids: set[UUID]) -> Mapping[UUID, Row]:
     rows = session.exec(select(model).where(any_of(col(model.id), ids)))  # type: ignore[attr-defined]
     return {row.id: row for row in rows}  # type: ignore[attr-defined]
@@ -107,11 +120,14 @@ def _by_id(session: Session, model: type[Row], ids: set[UUID]) -> Mapping[UUID, 
 def _batch(ctx: Context, session: Session, actor: Actor, batch: PaymentBatch, loaded: _Loaded) -> schemas.BatchOut:
     account = loaded.accounts[batch.debtor_account_id]
     run, administration = loaded.runs[batch.run_id], loaded.administrations[batch.administration_id]
-    file = loaded.files.get(batch.id)
+    files = loaded.files.get(batch.id, [])
+    approvals = loaded.approvals.get(batch.id, [])
+    required = _required(ctx, session, batch, given=len(approvals))
     sees = actor.sees_salaries(batch.employer_id)
     profile = bank_profiles.profile_for(account.iban)
     return schemas.BatchOut(
         id=batch.id,
+        kind=batch.kind,
         status=batch.status,
         status_reason=batch.status_reason,
         mode=batch.mode,
@@ -121,48 +137,63 @@ def _batch(ctx: Context, session: Session, actor: Actor, batch: PaymentBatch, lo
         administration=schemas.AdministrationShort(
             id=administration.id, number=administration.number, name=administration.name
         ),
-        run=schemas.RunShort(
-            id=run.id,
-            number=run.number,
-            period=run.period_start,
-            year=run.year,
-            frequency=run.frequency,
-            description=run.description,
-            locked=run.is_locked,
-        ),
+        run=run_short(run),
         debtor_account=schemas.AccountShort(id=account.id, iban=account.iban, name=account.holder_name),
         requested_execution_date=batch.requested_execution_date,
         approve_before=calendar.approve_before(batch.requested_execution_date, profile),
+        release_before=calendar.release_before(batch.requested_execution_date, profile),
         number_of_transactions=batch.number_of_transactions,
         control_sum=money(batch.control_sum_cents) if sees else None,
         counts=loaded.counts.get(batch.id, {}),
-        required_approvals=REQUIRED_APPROVALS,
-        approvals=[_approval(row, name) for row, name in loaded.approvals.get(batch.id, [])],
+        required_approvals=required.count,
+        approval_reasons=list(required.reasons),
+        one_person_firm=required.is_one_person_firm,
+        approvals=[_approval(row, name) for row, name in approvals],
         limit=_limits(ctx, session, batch) if sees else None,
         findings=loaded.findings.get(batch.id, {}),
         acknowledgements_open=loaded.open.get(batch.id, 0),
-        holds=[{"code": hold.code, "reason": hold.reason} for hold in of_batch(session, batch)],
-        allowed_actions=_actions(actor, batch, file, loaded),
-        file=None if file is None else _file_short(file),
+        holds=[schemas.HoldOut(id=hold.id, code=hold.code, reason=hold.reason) for hold in of_batch(session, batch)],
+        proposals=loaded.proposals.get(batch.id, []),
+        attention=attention.of_batch(attention.Standing.of(batch, files), profile, ctx.now()),
+        allowed_actions=_actions(actor, batch, files, loaded),
+        file=_file_short(files[0]) if len(files) == 1 else None,
+        files=[_file_short(file) for file in files],
         created_at=batch.created_at,
         updated_at=batch.updated_at,
     )
 
 
+def _required(ctx: Context, session: Session, batch: PaymentBatch, *, given: int) -> Requirement:
+    """Return what a pending batch needs; of a batch that was decided, what it had."""
+    if batch.status == BatchStatus.PENDING:
+        return policies.needed_for(ctx, session, batch)
+    return Requirement(count=given, reasons=(), editor=None, is_one_person_firm=False)
+
+
 def _approval(row: Approval, name: str) -> schemas.ApprovalOut:
-    return schemas.ApprovalOut(user=name, approved_at=row.approved_at, revision=row.revision, digest=row.digest)
+    return schemas.ApprovalOut(
+        user=name, approved_at=row.approved_at, revision=row.revision, digest=row.digest, source_state=row.source_state
+    )
 
 
 def _limits(ctx: Context, session: Session, batch: PaymentBatch) -> dict[str, schemas.LimitOut] | None:
     if batch.mode == LinkMode.DRY_RUN:
         return None
-    found = accounts.limit_uses(ctx, session, batch.debtor_account_id, batch.requested_execution_date)
-    return {use.kind.value: limit_out(use) for use in found}
+    return limits_out(ctx, session, batch.debtor_account_id, batch.requested_execution_date)
 
 
-def limit_out(use: LimitUse) -> schemas.LimitOut:
-    """Return a limit with what is used of it."""
+def limits_out(ctx: Context, session: Session, account_id: UUID, day: date) -> dict[str, schemas.LimitOut]:
+    """Return the limits of an account by kind, with what is used and left on an execution date."""
+    soft = accounts.limits_of(ctx, session, account_id).setting.soft
+    return {
+        use.kind.value: _limit_out(use, soft.get(use.kind))
+        for use in accounts.limit_uses(ctx, session, account_id, day)
+    }
+
+
+def _limit_out(use: LimitUse, soft_cents: int | None) -> schemas.LimitOut:
     return schemas.LimitOut(
+        soft_limit=None if soft_cents is None else money(soft_cents),
         limit=None if use.limit_cents is None else money(use.limit_cents),
         used=money(use.used_cents),
         headroom=None if use.headroom_cents is None else money(use.headroom_cents),
@@ -171,31 +202,48 @@ def limit_out(use: LimitUse) -> schemas.LimitOut:
 
 def _file_short(file: PaymentFile) -> schemas.FileShort:
     return schemas.FileShort(
+        n=file.n,
         message_id=file.message_id,
         sha256=file.sha256,
         sha1=file.sha1,
         file_schema=file.file_schema,
         handed_out_at=file.handed_out_at,
+        delivered_at=file.delivered_at,
+        bank_status=file.bank_status,
+        awaits_signature=file.awaits_signature,
     )
 
 
-def _actions(actor: Actor, batch: PaymentBatch, file: PaymentFile | None, loaded: _Loaded) -> list[schemas.ActionOut]:
+_AT_THE_BANK = frozenset({Action.DELIVER, Action.WITHDRAW, Action.STATE, Action.REPORT})
+
+
+def _actions(
+    actor: Actor, batch: PaymentBatch, files: Sequence[PaymentFile], loaded: _Loaded
+) -> list[schemas.ActionOut]:
+    handed_out = any(file.handed_out_at is not None for file in files)
     actions = []
     for action in Action:
         reasons = reasons_against(actor, batch, action)
-        handed_out = file is not None and file.handed_out_at is not None
-        if action is Action.RECALL and batch.status == BatchStatus.APPROVED and handed_out:
+        if action in (Action.RECALL, Action.REISSUE) and batch.status == BatchStatus.APPROVED and handed_out:
             reasons.append("file_was_handed_out")
-        if action is Action.DELIVER and batch.status == BatchStatus.APPROVED and not handed_out:
+        if action in _AT_THE_BANK and batch.status == BatchStatus.APPROVED and not handed_out:
             reasons.append("file_never_handed_out")
-        if action is Action.DELIVER and batch.mode == LinkMode.DRY_RUN:
+        if action in _AT_THE_BANK and batch.mode == LinkMode.DRY_RUN:
             reasons.append("dry_run")
-        if action is Action.APPROVE and loaded.open.get(batch.id):
-            reasons.append("acknowledgement_needed")
-        if action is Action.APPROVE and batch.number_of_transactions == 0:
-            reasons.append("nothing_to_pay")
+        if action is Action.APPROVE:
+            reasons += _against_approving(actor, batch, loaded)
         actions.append(schemas.ActionOut(action=action.value, allowed=not reasons, reasons=reasons))
     return actions
+
+
+def _against_approving(actor: Actor, batch: PaymentBatch, loaded: _Loaded) -> list[str]:
+    mine = any(row.user_id == actor.user_id for row, _ in loaded.approvals.get(batch.id, []))
+    known = {
+        "acknowledgement_needed": loaded.open.get(batch.id, 0) > 0,
+        "nothing_to_pay": batch.number_of_transactions == 0,
+        "already_approved_by_you": mine and batch.status == BatchStatus.PENDING,
+    }
+    return [code for code, applies in known.items() if applies]
 
 
 def transfer_out(row: CreditTransfer, codes: Sequence[str], *, sees_salaries: bool) -> schemas.TransferOut:
@@ -218,6 +266,11 @@ def transfer_out(row: CreditTransfer, codes: Sequence[str], *, sees_salaries: bo
         end_to_end_id=row.end_to_end_id,
         kind=row.kind,
         findings=list(codes),
+        file=row.file_n,
+        bank_status=row.bank_status,
+        bank_reason=row.bank_reason,
+        name_check=row.name_check,
+        name_check_proposal=row.name_check_proposal if sees_salaries else None,
     )
 
 
@@ -259,10 +312,66 @@ def file_out(file: PaymentFile, *, sees_salaries: bool) -> schemas.FileOut:
         instructions=instructions,
         stored_at=file.stored_at,
         handed_out_at=file.handed_out_at,
+        delivered_at=file.delivered_at,
         voided_at=file.voided_at,
+        void_reason=file.void_reason,
+        bank_status=file.bank_status,
+        awaits_signature=file.awaits_signature,
+        bank_shows_nl=_bank_shows(file) if sees_salaries else None,
     )
 
 
-def limits_body(limits: Mapping[LimitKind, int | None]) -> dict[str, schemas.Money | None]:
+def _bank_shows(file: PaymentFile) -> str:
+    """Return in words what the bank will show of this file, so that it can be compared before signing."""
+    parts = [
+        f"{each['number_of_transactions']} x, samen {dutch(text_to_cents(each['control_sum']))}"
+        for each in file.instructions
+    ]
+    return (
+        f"{len(parts)} {'batch' if len(parts) == 1 else 'batches'}: {' en '.join(parts)}; "
+        f"kenmerk {file.message_id}; SHA-256 begint met {file.sha256[:8]}, SHA-1 met {file.sha1[:8]}."
+    )
+
+
+def limits_body(setting: LimitSetting) -> dict[str, schemas.Money | None]:
     """Return limits by kind as they go over the wire."""
-    return {kind.value: None if cents is None else money(cents) for kind, cents in limits.items()}
+    by_kind = [(kind.value, setting.hard.get(kind)) for kind in LimitKind]
+    by_kind += [(f"soft_{kind.value}", setting.soft.get(kind)) for kind in LimitKind]
+    return {name: None if cents is None else money(cents) for name, cents in by_kind}
+
+
+def proposals_out(session: Session, rows: Sequence[Proposal]) -> list[schemas.ProposalOut]:
+    """Return acts of two people with who asked and who confirmed, by name."""
+    people = _by_id(
+        session, User, {row.proposed_by for row in rows} | {row.confirmed_by for row in rows if row.confirmed_by}
+    )
+    return [
+        schemas.ProposalOut(
+            id=row.id,
+            employer_id=row.organization_id,
+            kind=row.kind,
+            target=row.target,
+            payload=row.payload,
+            reason=row.reason,
+            proposed_by=people[row.proposed_by].name,
+            proposed_at=row.proposed_at,
+            waits_until=row.waits_until,
+            confirmed_by=people[row.confirmed_by].name if row.confirmed_by else None,
+            outcome=row.outcome,
+            ended_at=row.ended_at,
+        )
+        for row in rows
+    ]
+
+
+def run_short(run: PayrollRun) -> schemas.RunShort:
+    """Return a run as it stands beside a batch or a line."""
+    return schemas.RunShort(
+        id=run.id,
+        number=run.number,
+        period=run.period_start,
+        year=run.year,
+        frequency=run.frequency,
+        description=run.description,
+        locked=run.is_locked,
+    )

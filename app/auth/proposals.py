@@ -1,0 +1,197 @@
+"""Acts of two people: one asks, another confirms.
+
+Where only settings change, a day's waiting may stand in for the second person; for what frees money that holds only in
+a firm of one person, and the history says so.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlmodel import Session, col, select
+
+from app.auth.models import Membership, Proposal, ProposalOutcome, Role, User
+from app.auth.people import Act
+from app.core import history
+from app.core.clock import amsterdam_date
+from app.core.errors import Conflict, NotFound
+from app.core.history import Fact, HistoryActor
+
+WAITS = timedelta(hours=24)
+DECIDERS = (Role.ADMIN, Role.APPROVER)
+
+
+class AnotherProposalOpen(Conflict):
+    """Something else was asked for the same target and waits for its second person."""
+
+    code = "another_proposal_open"
+    title = "Another proposal is open"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """What is asked. `a_day_suffices`: after a day it is done without a second person."""
+
+    organization_id: UUID
+    kind: str
+    target: UUID
+    payload: Mapping[str, Any]
+    reason: str
+    a_day_suffices: bool
+
+
+def ask(session: Session, act: Act, user_id: UUID, wanted: Ask) -> Proposal:
+    """Ask for an act, or confirm what another person asked for; it may be done now when the outcome is `applied`.
+
+    Asking for the same again changes nothing. Asking for something else on the same target is `AnotherProposalOpen`.
+    """
+    session.flush()
+    found = _open(session, wanted)
+    if found is not None and not is_decider(
+        session, wanted.organization_id, found.proposed_by, amsterdam_date(act.now)
+    ):
+        # Who asked has left: what they wanted no longer counts as one of two people.
+        _end(found, act.now, ProposalOutcome.WITHDRAWN)
+        _tell(session, act, found, "proposal.withdrawn")
+        session.add(found)
+        session.flush()
+        found = None
+    if found is None:
+        return _make(session, act, user_id, wanted)
+    if dict(found.payload) != dict(wanted.payload):
+        raise AnotherProposalOpen(
+            "Something else was asked here before and waits for a second person. Confirm or withdraw that first.",
+            extra={"proposal_id": str(found.id)},
+        )
+    if found.proposed_by != user_id:
+        found.confirmed_by = user_id
+        _end(found, act.now, ProposalOutcome.APPLIED)
+        _tell(session, act, found, "proposal.confirmed")
+    elif found.waits_until is not None and found.waits_until <= act.now:
+        _end(found, act.now, ProposalOutcome.APPLIED)
+        _tell(session, act, found, "proposal.waited")
+    session.add(found)
+    session.flush()
+    return found
+
+
+def _open(session: Session, wanted: Ask) -> Proposal | None:
+    return session.exec(
+        select(Proposal)
+        .where(
+            Proposal.organization_id == wanted.organization_id,
+            Proposal.kind == wanted.kind,
+            Proposal.target == wanted.target,
+            col(Proposal.ended_at).is_(None),
+        )
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).one_or_none()
+
+
+def _make(session: Session, act: Act, user_id: UUID, wanted: Ask) -> Proposal:
+    row = Proposal(
+        id=act.new_id(),
+        organization_id=wanted.organization_id,
+        kind=wanted.kind,
+        target=wanted.target,
+        payload=dict(wanted.payload),
+        reason=wanted.reason,
+        proposed_by=user_id,
+        proposed_at=act.now,
+        waits_until=act.now + WAITS if wanted.a_day_suffices else None,
+    )
+    try:
+        with session.begin_nested():
+            session.add(row)
+    except sa.exc.IntegrityError as error:
+        raise AnotherProposalOpen("Somebody asked for this at the same moment; look again.") from error
+    _tell(session, act, row, "proposal.made")
+    return row
+
+
+def _end(row: Proposal, now: datetime, outcome: ProposalOutcome) -> None:
+    row.ended_at, row.outcome = now, outcome
+
+
+def withdraw(session: Session, act: Act, proposal: Proposal) -> Proposal:
+    """End a proposal without doing what it asks."""
+    if proposal.ended_at is not None:
+        raise Conflict(f"The proposal is {proposal.outcome} already.")
+    _end(proposal, act.now, ProposalOutcome.WITHDRAWN)
+    session.add(proposal)
+    _tell(session, act, proposal, "proposal.withdrawn")
+    return proposal
+
+
+def find(session: Session, proposal_id: UUID, organizations: frozenset[UUID]) -> Proposal:
+    """Return a proposal of one of these organizations, locked; `NotFound` otherwise."""
+    row = session.exec(select(Proposal).where(Proposal.id == proposal_id).with_for_update()).one_or_none()
+    if row is None or row.organization_id not in organizations:
+        raise NotFound("No such proposal.")
+    return row
+
+
+def due(session: Session, now: datetime) -> list[UUID]:
+    """Return the open proposals whose day of waiting is over."""
+    statement = (
+        select(Proposal.id)
+        .where(col(Proposal.ended_at).is_(None), col(Proposal.waits_until) <= now)
+        .order_by(col(Proposal.proposed_at))
+    )
+    return list(session.exec(statement))
+
+
+def finish_waiting(session: Session, act: Act, proposal_id: UUID) -> Proposal | None:
+    """Mark a proposal whose day is over as done and return it, locked; None when it is not open and due any more."""
+    row = session.exec(select(Proposal).where(Proposal.id == proposal_id).with_for_update()).one()
+    if row.ended_at is not None or row.waits_until is None or row.waits_until > act.now:
+        return None
+    stays = is_decider(session, row.organization_id, row.proposed_by, amsterdam_date(act.now))
+    _end(row, act.now, ProposalOutcome.APPLIED if stays else ProposalOutcome.WITHDRAWN)
+    session.add(row)
+    _tell(session, act, row, "proposal.waited" if stays else "proposal.withdrawn")
+    return row if stays else None
+
+
+def deciders(session: Session, organization_id: UUID, today: date, *roles: str) -> set[UUID]:
+    """Return who holds one of these roles (admin or approver when none is given) in an organization today."""
+    statement = select(Membership.user_id).where(
+        Membership.organization_id == organization_id,
+        col(Membership.role).in_(roles or DECIDERS),
+        sa.or_(col(Membership.ends_on).is_(None), col(Membership.ends_on) >= today),
+    )
+    return set(session.exec(statement))
+
+
+def is_decider(session: Session, organization_id: UUID, user_id: UUID, today: date) -> bool:
+    """Say whether a person is (still) an admin or approver of an organization."""
+    return user_id in deciders(session, organization_id, today)
+
+
+def is_one_person_firm(session: Session, organization_id: UUID, today: date) -> bool:
+    """Say whether nobody but one person could decide here; shown as such wherever two would be asked for."""
+    return len(deciders(session, organization_id, today)) <= 1
+
+
+def proposer(session: Session, row: Proposal) -> HistoryActor:
+    """Return who asked, as they stand in the history."""
+    user = session.get_one(User, row.proposed_by)
+    return HistoryActor(kind="user", id=user.id, name=user.name)
+
+
+def _tell(session: Session, act: Act, row: Proposal, event: str) -> None:
+    details = {
+        "proposal_id": str(row.id),
+        "kind": row.kind,
+        "target": str(row.target),
+        "reason": row.reason,
+        "waits_until": row.waits_until.isoformat() if row.waits_until else None,
+    }
+    history.record(
+        session,
+        Fact(organization_id=row.organization_id, event=event, actor=act.actor, occurred_at=act.now, details=details),
+    )
