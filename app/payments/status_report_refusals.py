@@ -7,7 +7,7 @@ from app.payments.unpacking import unpack
 
 FETCH_AGAIN = "Fetch the status report (pain.002) from the bank again and send that file as it is."
 
-_REPORT_NAME = re.compile(r"(?:.*[:/#.$])?(pain\.002\.[0-9]{3}\.[0-9]{2})(?:\.[a-z0-9.]{1,20})?")
+_REPORT_NAME = re.compile(r"(?:.*[:/#.$])?(pain\.002\.[0-9]{3}\.[0-9]{2})(?:[.:][A-Za-z0-9.:]{1,60})?")
 _OTHER_MESSAGE = re.compile(r"(?:.*[:/#.$])?((?:[a-z]{4})\.[0-9]{3})\.[0-9]{3}\.[0-9]{2}.{0,20}")
 _OTHER_MESSAGES = {
     "pain.001": ("payment_file", "a payment file (pain.001), not the bank's answer to it"),
