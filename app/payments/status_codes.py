@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from app.payments.status_report_model import Statement
+
 
 class Category(StrEnum):
     """What a status means for a payment. The order is that of a payment's life."""
@@ -25,6 +27,10 @@ class Category(StrEnum):
     CANCELLED = "cancelled"
     BLOCKED = "blocked"
     UNKNOWN = "unknown"
+
+
+# The bank will not pay. Blocked is not among them: the money is not given back.
+REJECTING = frozenset({Category.REJECTED, Category.CANCELLED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +57,11 @@ def status_meaning(code: str) -> StatusMeaning:
         english=f"The bank says {normal}; this code is not known here",
         dutch=f"De bank meldt {normal}; deze code is hier niet bekend",
     )
+
+
+def category_of(statement: Statement) -> Category:
+    """Return what a statement means for a payment; unknown when it has no code."""
+    return status_meaning(statement.code or "").category
 
 
 _TABLE = (
