@@ -124,7 +124,11 @@ def create_app(service: Service, *, with_worker: bool) -> FastAPI:
         Edge,
         limits=(
             BodyLimit(path=re.compile(r"^/client/"), bytes=None, seconds=webhooks_api.READ_SECONDS),
-            BodyLimit(path=re.compile(r"/payroll-files$"), bytes=MAXIMUM_FILE_BYTES, seconds=_FILE_SECONDS),
+            BodyLimit(
+                path=re.compile(r"/(payroll-files|status-reports|payment-files/comparison)$"),
+                bytes=MAXIMUM_FILE_BYTES,
+                seconds=_FILE_SECONDS,
+            ),
         ),
     )
     return app

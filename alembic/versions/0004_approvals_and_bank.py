@@ -155,6 +155,20 @@ def upgrade() -> None:
     op.create_foreign_key(
         "user_account_pin_change_confirmed_by_fkey", "user_account", "user_account", ["pin_change_confirmed_by"], ["id"]
     )
+    op.create_index(
+        "ix_payment_batch_open",
+        "payment_batch",
+        ["status", "id"],
+        unique=False,
+        postgresql_where=sa.text("status IN ('pending', 'approved', 'delivered', 'delivery_unknown')"),
+    )
+    op.create_index(
+        "ix_credit_transfer_left",
+        "credit_transfer",
+        ["batch_id"],
+        unique=False,
+        postgresql_where=sa.text("status NOT IN ('in_file', 'executed')"),
+    )
     for (table, name), condition in CHECKS.items():
         op.create_check_constraint(name, table, condition)
     op.execute(
@@ -171,6 +185,8 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Take back."""
     op.execute("SET LOCAL lock_timeout = '5s'")
+    op.drop_index("ix_credit_transfer_left", table_name="credit_transfer")
+    op.drop_index("ix_payment_batch_open", table_name="payment_batch")
     for table, name in CHECKS:
         op.drop_constraint(name, table, type_="check")
     op.drop_constraint("user_account_pin_change_confirmed_by_fkey", "user_account", type_="foreignkey")

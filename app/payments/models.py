@@ -409,6 +409,9 @@ class RememberedKind(SQLModel, table=True):
     chosen_at: datetime = moment()
 
 
+_STILL_OPEN = "status IN ('pending', 'approved', 'delivered', 'delivery_unknown')"
+
+
 class PaymentBatch(SQLModel, table=True):
     """What the employer approves: obligations of one run, one debtor account, one execution date."""
 
@@ -425,6 +428,7 @@ class PaymentBatch(SQLModel, table=True):
             postgresql_where=sa.text("status = 'pending'"),
         ),
         sa.Index("ix_payment_batch_employer", "employer_id", "created_at", "id"),
+        sa.Index("ix_payment_batch_open", "status", "id", postgresql_where=sa.text(_STILL_OPEN)),
     )
 
     id: UUID = Field(primary_key=True)
@@ -463,6 +467,11 @@ class CreditTransfer(SQLModel, table=True):
         one_of("kind", TransferKind, table="credit_transfer"),
         one_of("decision", Decision, table="credit_transfer"),
         one_of("bank_status", BankStatus, table="credit_transfer"),
+        sa.Index(
+            "ix_credit_transfer_left",
+            "batch_id",
+            postgresql_where=sa.text("status NOT IN ('in_file', 'executed')"),
+        ),
         sa.CheckConstraint(
             "status NOT IN ('payable', 'in_file') OR amount_cents > 0", name="ck_credit_transfer_amount"
         ),

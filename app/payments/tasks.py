@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from app.jobs.working import Work
-from app.payments import fetching, syncing
+from app.payments import delivering, expiring, fetching, syncing, two_people
 from app.payments.context import Context
 
 
@@ -16,7 +16,15 @@ def work(ctx: Context) -> Work:
     def fetch_run(run_id: str) -> None:
         fetching.fetch_run(ctx, UUID(run_id))
 
+    def tick() -> None:
+        """Do what time brings: polls, acts that waited a day, unknown deliveries, warnings and ends."""
+        syncing.tick(ctx)
+        two_people.apply_due(ctx)
+        delivering.ask_about_unknown(ctx)
+        expiring.expire(ctx)
+        expiring.note_attention(ctx)
+
     return Work(
         tasks={syncing.SYNC_RUNS: sync_runs, fetching.FETCH_RUN: fetch_run},
-        tick=lambda: syncing.tick(ctx),
+        tick=tick,
     )

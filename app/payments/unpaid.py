@@ -88,11 +88,13 @@ class Unpaid:
 
 def unpaid_lines(ctx: Context, session: Session, employers: frozenset[UUID]) -> list[Unpaid]:
     """Return what these employers still owe, the oldest pay day first."""
-    found = session.exec(_newest_left(employers)).all()
+    newest: dict[UUID, tuple[CreditTransfer, PaymentBatch, PayrollRun]] = {}
+    for row, batch, run in session.exec(_left(employers)):
+        newest.setdefault(row.obligation_id, (row, batch, run))
     today = amsterdam_date(ctx.now())
     lines = [
         Unpaid(transfer=row, batch=batch, run=run, late_since=_late_since(row, batch, today))
-        for row, batch, run in found
+        for row, batch, run in newest.values()
     ]
     return sorted(lines, key=lambda line: (line.batch.requested_execution_date, line.transfer.position))
 
@@ -102,7 +104,7 @@ def _late_since(row: CreditTransfer, batch: PaymentBatch, today: date) -> date |
     return batch.requested_execution_date if is_late else None
 
 
-def _newest_left(employers: frozenset[UUID]) -> Any:
+def _left(employers: frozenset[UUID]) -> Any:
     other, other_batch = sa.orm.aliased(CreditTransfer), sa.orm.aliased(PaymentBatch)
     settled = sa.exists().where(
         col(Claim.obligation_id) == col(CreditTransfer.obligation_id), col(Claim.state).in_(claims.HELD_STATES)
@@ -129,8 +131,7 @@ def _newest_left(employers: frozenset[UUID]) -> Any:
             ~settled,
             ~waits,
         )
-        .distinct(col(CreditTransfer.obligation_id))
-        .order_by(col(CreditTransfer.obligation_id), col(PaymentBatch.created_at).desc(), col(PaymentBatch.id).desc())
+        .order_by(col(PaymentBatch.created_at).desc(), col(PaymentBatch.id).desc())
     )
 
 

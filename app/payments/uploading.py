@@ -11,7 +11,7 @@ from app.auth.models import Role
 from app.core.clock import amsterdam_date
 from app.core.database import transaction
 from app.core.errors import Conflict, Invalid
-from app.payments import fetching, receiving
+from app.payments import comparing_files, fetching, receiving
 from app.payments import reading as documents
 from app.payments.connections import UPLOAD, visible_administration
 from app.payments.context import Context
@@ -66,6 +66,7 @@ def upload(ctx: Context, actor: Actor, administration_id: UUID, data: bytes, nam
         _may_upload(session, actor, administration_id)
     document = _read(data)
     with transaction(ctx.engine) as session:
+        _refuse_own_file(session, administration_id, document)
         run, is_new = _find_or_make_run(ctx, session, administration_id, document, name)
     reading_id = fetching.store_raw(ctx, run.id, data, payment_date=None, extras={})
     with transaction(ctx.engine) as session:
@@ -83,14 +84,37 @@ def _may_upload(session: Session, actor: Actor, administration_id: UUID) -> None
     administration = visible_administration(session, actor, administration_id)
     connection = session.get_one(Connection, administration.connection_id)
     link = session.get(AdministrationLink, administration_id)
-    if connection.kind != UPLOAD:
-        raise Conflict("This administration is read from its payroll package; uploading beside it is off.")
     if link is None:
         raise Conflict("Link the administration to an employer and an account first.")
+    if connection.kind != UPLOAD and not link.uploads_allowed:
+        raise Conflict(
+            "This administration is read from its payroll package; uploading beside it is off. The employer can allow "
+            "it in the link of the administration (uploads_allowed)."
+        )
     if connection.organization_id in actor.organizations:
         actor.needs_membership_role(connection.organization_id, Role.ADMIN, Role.PREPARER)
     else:
         actor.needs_employer_role(link.employer_id, Role.ADMIN, "office_admin", "office_preparer")
+
+
+class OwnFile(Conflict):
+    """The file is one that was made here, not one that a payroll package exported."""
+
+    code = "own_file"
+    title = "This file was made here"
+
+
+def _refuse_own_file(session: Session, administration_id: UUID, document: SourceBatch) -> None:
+    """A payment file of ours, uploaded as if it were a payroll run, would pay everybody in it once more."""
+    link = session.get_one(AdministrationLink, administration_id)
+    found = comparing_files.stored_as(session, document.message_id, frozenset({link.employer_id}))
+    if found is not None:
+        _, batch = found
+        raise OwnFile(
+            f"This is the payment file of batch {batch.id}, made here. Upload what the payroll package exported. To "
+            "see whether this file is still as it was stored, send it to POST /v1/payment-files/comparison.",
+            extra={"payment_batch_id": str(batch.id)},
+        )
 
 
 def _read(data: bytes) -> SourceBatch:
@@ -115,10 +139,34 @@ def _find_or_make_run(
     if identity is not None:
         return session.get_one(PayrollRun, identity.run_id), False
     link = session.get_one(AdministrationLink, administration_id)
+    known = _same_run(session, administration_id, name)
+    if known is not None:
+        # The same run under another name: its lines stay the same obligations, and cannot be paid twice.
+        _name(ctx, session, administration_id, key, known)
+        return known, False
     seen = _as_run(ctx, session, administration_id, document, name)
     run = fetching.new_run(ctx, link, seen, source_kind=UPLOAD, discovered_by="upload")
     session.add(run)
     session.flush()
+    _name(ctx, session, administration_id, key, run)
+    receiving.tell_run(ctx, session, run, "run.seen", {"state": run.state, "discovered_by": "upload"})
+    return run, True
+
+
+def _same_run(session: Session, administration_id: UUID, name: RunName) -> PayrollRun | None:
+    """Return the run with this year, period and number, when all three are given and it is known already."""
+    if name.year is None or name.period is None or name.run_number is None:
+        return None
+    statement = select(PayrollRun).where(
+        PayrollRun.administration_id == administration_id,
+        PayrollRun.year == name.year,
+        PayrollRun.period_start == name.period,
+        PayrollRun.number == name.run_number,
+    )
+    return session.exec(statement.order_by(col(PayrollRun.first_seen_at))).first()
+
+
+def _name(ctx: Context, session: Session, administration_id: UUID, key: str, run: PayrollRun) -> None:
     session.add(
         RunIdentity(
             administration_id=administration_id,
@@ -129,8 +177,6 @@ def _find_or_make_run(
         )
     )
     session.flush()
-    receiving.tell_run(ctx, session, run, "run.seen", {"state": run.state, "discovered_by": "upload"})
-    return run, True
 
 
 def _as_run(ctx: Context, session: Session, administration_id: UUID, document: SourceBatch, name: RunName) -> SourceRun:

@@ -4,7 +4,7 @@ from base64 import b64encode
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 from sqlmodel import Session
 
 from app.auth.actor import Actor
@@ -12,13 +12,25 @@ from app.auth.models import Proposal, ProposalOutcome, Scope
 from app.auth.web import ActorDep
 from app.core import idempotency
 from app.core.database import transaction
-from app.core.errors import Conflict, Invalid, NotFound, PreconditionFailed, PreconditionRequired, Problem
+from app.core.errors import (
+    Conflict,
+    Invalid,
+    NotFound,
+    PayloadTooLarge,
+    PreconditionFailed,
+    PreconditionRequired,
+    Problem,
+    RequestTimeout,
+    UnsupportedMediaType,
+)
 from app.core.idempotency import KeyReused
 from app.core.web import RevisionDep, SessionDep, answer, problems, router
-from app.payments import delivering, holds, statements, two_people
+from app.payments import bank_reports, comparing_files, delivering, holds, statements, two_people
 from app.payments.api import schemas, views
-from app.payments.api.common import ContextDep, KeyDep, attempt_of, dump, once, outcome_answer
+from app.payments.api.common import ContextDep, KeyDep, attempt_of, dump, once, outcome_answer, xml_body
 from app.payments.approving import visible_batch
+from app.payments.bank_reports import NotOurFile, ReportUnreadable
+from app.payments.comparing_files import FileUnreadable, NotOurs
 from app.payments.context import Context
 from app.payments.delivering import DOWNLOAD, Asked, HandedIn, HashDiffers
 from app.payments.errors import NotAllowedNow
@@ -44,6 +56,7 @@ def proposed(
     """Return the batch when both people said so, else the proposal that waits."""
     if proposal.outcome != ProposalOutcome.APPLIED:
         return 202, dump(views.proposals_out(session, [proposal])[0])
+    session.flush()
     session.expire_all()
     return 201, _body(ctx, session, actor, session.get_one(PaymentBatch, batch_id))
 
@@ -218,6 +231,79 @@ def _statement(batch_id: UUID, body: schemas.NewStatement) -> Wanted:
     ids = None if body.transfer_ids is None else sorted(str(each) for each in body.transfer_ids)
     payload = {"fact": body.statement, "file": body.file, "transfer_ids": ids, "reason_code": body.reason_code}
     return Wanted(kind=two_people.STATEMENT, target=batch_id, reason=body.reason, payload=payload)
+
+
+_XML_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/xml": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+
+
+@routes.post(
+    "/status-reports",
+    status_code=201,
+    response_model=schemas.StatusReportOut,
+    responses=problems(
+        Conflict, NotOurFile, ReportUnreadable, NotAllowedNow, UnsupportedMediaType, PayloadTooLarge, RequestTimeout
+    ),
+    openapi_extra=_XML_BODY,
+)
+def take_report(
+    ctx: ContextDep, actor: ActorDep, session: SessionDep, data: Annotated[bytes, Depends(xml_body)]
+) -> Response:
+    """Upload a status report (pain.002) of the bank. The same report again changes nothing.
+
+    What it closes is applied. What it refuses waits for a second person, who uploads it too or confirms the proposal:
+    an uploaded report is a person's statement.
+    """
+    actor.needs_scope(Scope.FILES)
+    taken = bank_reports.take_upload(ctx, session, actor, data)
+    session.flush()
+    session.expire_all()
+    batch = session.get_one(PaymentBatch, taken.batch.id)
+    proposal = taken.proposal
+    body = schemas.StatusReportOut(
+        payment_batch_id=batch.id,
+        file=taken.file.n,
+        is_new=taken.is_new,
+        lines=dict(taken.counts),
+        strangers=taken.strangers,
+        disagreements=list(taken.disagreements),
+        contradictions=taken.contradictions,
+        asks_a_person=taken.asks_a_person,
+        waits_because=taken.waits_because,
+        proposal=None if proposal is None else views.proposals_out(session, [proposal])[0],
+        batch=views.batch_out(ctx, session, actor, batch),
+    )
+    return answer(201, dump(body))
+
+
+@routes.post(
+    "/payment-files/comparison",
+    response_model=schemas.ComparedOut,
+    responses=problems(NotOurs, FileUnreadable, UnsupportedMediaType, PayloadTooLarge, RequestTimeout),
+    openapi_extra=_XML_BODY,
+)
+def compare_file(
+    ctx: ContextDep, actor: ActorDep, session: SessionDep, data: Annotated[bytes, Depends(xml_body)]
+) -> Response:
+    """Compare a payment file that you hold with the stored one: identical to a batch's, or what differs."""
+    actor.needs_scope(Scope.READ)
+    found = comparing_files.compare(ctx, session, actor.readable_employers, data)
+    body = schemas.ComparedOut(
+        payment_batch_id=found.batch.id,
+        file=found.file.n,
+        message_id=found.file.message_id,
+        is_identical=found.is_identical,
+        is_void=found.file.voided_at is not None,
+        differences=[
+            schemas.DifferenceOut(line=each.line, fields=list(each.fields), what=each.what)
+            for each in found.differences
+        ],
+    )
+    return answer(200, dump(body))
 
 
 @routes.post(

@@ -8,11 +8,14 @@ from pydantic import BaseModel
 from sqlmodel import Session
 
 from app.auth.actor import Actor
+from app.auth.web import ActorDep
 from app.core import idempotency
-from app.core.errors import Invalid, Problem
+from app.core.errors import Invalid, Problem, UnsupportedMediaType
 from app.core.idempotency import MAXIMUM_KEY_LENGTH, Attempt, Outcome
 from app.core.web import answer
 from app.payments.context import Context
+
+XML_TYPES = frozenset({"application/xml", "text/xml", "application/octet-stream", "application/zip"})
 
 
 def context_of(request: Request) -> Context:
@@ -77,3 +80,11 @@ def etag(revision: int) -> str:
 def dump(model: BaseModel) -> dict[str, Any]:
     """Return a model as JSON values."""
     return model.model_dump(mode="json", by_alias=True)
+
+
+async def xml_body(request: Request, _actor: ActorDep) -> bytes:
+    """Return the uploaded bytes, read only after the token was accepted."""
+    media = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if media not in XML_TYPES:
+        raise UnsupportedMediaType("Send the file as application/xml (a zipped one as application/zip).")
+    return await request.body()

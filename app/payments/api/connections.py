@@ -18,7 +18,7 @@ from app.core.web import PageDep, SessionDep, answer, next_link, problems, route
 from app.payments import connections, deciding, fetching, syncing, two_people, uploading
 from app.payments.api import schemas, views
 from app.payments.api.bank import WAITING
-from app.payments.api.common import ContextDep, KeyDep, attempt_of, dump, once
+from app.payments.api.common import ContextDep, KeyDep, attempt_of, dump, once, xml_body
 from app.payments.connections import Link, NewConnection
 from app.payments.context import Context
 from app.payments.models import Administration, AdministrationLink, Connection, LinkMode, PaymentBatch, PayrollRun
@@ -27,7 +27,6 @@ from app.payments.two_people import Wanted
 from app.payments.uploading import DocumentUnreadable, RunName, TotalsDiffer
 
 routes = router(prefix="/v1", tags=["connections"])
-XML_TYPES = frozenset({"application/xml", "text/xml", "application/octet-stream", "application/zip"})
 
 
 def _connection(row: Connection, *, webhook_url: str | None = None) -> dict[str, Any]:
@@ -270,14 +269,6 @@ def sync_administration(ctx: ContextDep, actor: ActorDep, session: SessionDep, a
     runs = fetching.fetch_again(ctx, session, row.id, actor=actor.as_history())
     syncing.poke(ctx, session, connection.id)
     return answer(202, {"administration_id": str(row.id), "runs_fetched_again": [str(each) for each in runs]})
-
-
-async def xml_body(request: Request, _actor: ActorDep) -> bytes:
-    """Return the uploaded bytes, read only after the token was accepted."""
-    media = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if media not in XML_TYPES:
-        raise UnsupportedMediaType("Send the file as application/xml (a zipped one as application/zip).")
-    return await request.body()
 
 
 @routes.post(

@@ -705,3 +705,42 @@ class MembersOut(BaseModel):
     """A person's roles at an employer."""
 
     items: list[MemberOut]
+
+
+class StatusReportOut(BaseModel):
+    """What became of a bank's status report: lines by what the bank says, and what a person must look at.
+
+    `proposal` waits for a second person before refused lines can be paid again; `waits_because` says why it cannot be
+    asked for yet. `asks_a_person`: lines that the bank refused as a double, whose twin may have been paid.
+    """
+
+    payment_batch_id: UUID
+    file: int
+    is_new: bool
+    lines: dict[str, int]
+    strangers: int
+    disagreements: list[str]
+    contradictions: int
+    asks_a_person: int
+    waits_because: str | None
+    proposal: ProposalOut | None
+    batch: BatchOut
+
+
+class DifferenceOut(BaseModel):
+    """One thing in which a file differs from the stored one; `line` counts from 1, null for the file as a whole."""
+
+    line: int | None
+    fields: list[str]
+    what: str
+
+
+class ComparedOut(BaseModel):
+    """The stored file with the same message id, and in what the other one differs from it."""
+
+    payment_batch_id: UUID
+    file: int
+    message_id: str
+    is_identical: bool
+    is_void: bool
+    differences: list[DifferenceOut]

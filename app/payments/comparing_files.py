@@ -1,0 +1,144 @@
+"""A payment file that somebody holds, compared with the one that was stored: identical, or which lines differ."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from uuid import UUID
+
+from sqlmodel import Session, col, select
+
+from app.core.columns import any_of
+from app.core.errors import Invalid
+from app.payments import building, reading
+from app.payments.context import Context
+from app.payments.errors import UnreadableDocument
+from app.payments.models import PaymentBatch, PaymentFile
+from app.payments.ports import SourceBatch, SourceTransfer
+
+_FIELDS = {
+    "creditor_name": "creditor.name",
+    "creditor_iban": "creditor.iban",
+    "creditor_bic": "creditor.bic",
+    "amount_cents": "amount",
+    "currency": "currency",
+    "remittance_kind": "remittance_information",
+    "remittance_text": "remittance_information",
+    "end_to_end_id": "end_to_end_id",
+}
+MOST_DIFFERENCES = 200
+
+
+class NotOurs(Invalid):
+    """No stored file has this message id."""
+
+    code = "not_our_file"
+    title = "This file was not made here for an employer of yours"
+
+
+class FileUnreadable(Invalid):
+    """The bytes are no payment file."""
+
+    code = "document_unreadable"
+    title = "The file cannot be read"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One thing in which a file differs from the stored one; `line` counts from 1, None is the file as a whole."""
+
+    line: int | None
+    fields: Sequence[str]
+    what: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """The stored file with the same message id, and in what the other one differs from it."""
+
+    file: PaymentFile
+    batch: PaymentBatch
+    is_identical: bool
+    differences: Sequence[Difference]
+
+
+def compare(ctx: Context, session: Session, employers: frozenset[UUID], data: bytes) -> Compared:
+    """Compare a payment file with what was stored under its message id; `NotOurs` when there is none."""
+    try:
+        other = reading.read_document(data)
+    except UnreadableDocument as fault:
+        raise FileUnreadable(fault.explanation, extra={"reason": fault.code}) from fault
+    found = stored_as(session, other.message_id, employers)
+    if found is None:
+        raise NotOurs("No file with this message id was stored for an employer of yours.")
+    file, batch = found
+    if sha256(data).hexdigest() == file.sha256:
+        return Compared(file=file, batch=batch, is_identical=True, differences=())
+    stored = ctx.keyring.open(file.content_sealed, building.file_place(batch.employer_id, file.id))
+    differences = list(_differences(reading.read_document(stored), other))
+    differences = differences or [
+        Difference(
+            line=None, fields=(), what="The payments are the same, the bytes are not: it was saved by a program."
+        )
+    ]
+    return Compared(file=file, batch=batch, is_identical=False, differences=differences[:MOST_DIFFERENCES])
+
+
+def stored_as(
+    session: Session, message_id: str | None, employers: frozenset[UUID]
+) -> tuple[PaymentFile, PaymentBatch] | None:
+    """Return the file that was stored for one of these employers under a message id, None when there is none."""
+    if not message_id:
+        return None
+    return session.exec(
+        select(PaymentFile, PaymentBatch)
+        .join(PaymentBatch, col(PaymentBatch.id) == col(PaymentFile.batch_id))
+        .where(PaymentFile.message_id == message_id, any_of(col(PaymentBatch.employer_id), employers))
+    ).one_or_none()
+
+
+def _differences(stored: SourceBatch, other: SourceBatch) -> Iterator[Difference]:
+    yield from _header_differences(stored, other)
+    theirs: dict[str, list[SourceTransfer]] = {}
+    for transfer in other.transfers:
+        theirs.setdefault(transfer.end_to_end_id or "", []).append(transfer)
+    for number, ours in enumerate(stored.transfers, start=1):
+        found = theirs.get(ours.end_to_end_id or "", [])
+        if not found:
+            yield Difference(line=number, fields=(), what="This line is not in the file.")
+            continue
+        fields = sorted(set(_changed(ours, found.pop(0))))
+        if fields:
+            yield Difference(line=number, fields=fields, what="This line was changed.")
+    extra = sum(len(left) for left in theirs.values())
+    if extra:
+        yield Difference(line=None, fields=(), what=f"The file holds {extra} lines that were never approved.")
+
+
+def _changed(ours: SourceTransfer, theirs: SourceTransfer) -> Iterator[str]:
+    for name, shown in _FIELDS.items():
+        if getattr(ours, name) != getattr(theirs, name):
+            yield shown
+
+
+def _header_differences(stored: SourceBatch, other: SourceBatch) -> Iterator[Difference]:
+    """Compare what stands above the lines: the account that pays and the date, by instruction."""
+    ours, theirs = (_heads(each) for each in (stored, other))
+    for identifier, head in ours.items():
+        if identifier not in theirs:
+            yield Difference(line=None, fields=(), what=f"The part {identifier} is not in the file.")
+        elif theirs[identifier] != head:
+            fields = [name for name in head if head[name] != theirs[identifier][name]]
+            yield Difference(line=None, fields=fields, what=f"The part {identifier} was changed.")
+    if theirs.keys() - ours.keys():
+        yield Difference(line=None, fields=(), what="The file holds a part that was never approved.")
+
+
+def _heads(batch: SourceBatch) -> Mapping[str, Mapping[str, object]]:
+    return {
+        block.payment_information_id or "": {
+            "debtor_account": block.debtor_iban,
+            "requested_execution_date": block.requested_execution_date,
+            "category_purpose": block.category_purpose,
+        }
+        for block in batch.instructions
+    }

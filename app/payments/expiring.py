@@ -1,0 +1,110 @@
+"""Batches that nobody decided on: warned about twice, then ended. Never one whose file was handed out."""
+
+from datetime import date, timedelta
+from uuid import UUID
+
+from sqlmodel import Session, col, select
+
+from app.core.clock import amsterdam_date
+from app.core.database import transaction
+from app.core.history import SYSTEM
+from app.payments import attention, bank_profiles, reopening, revising
+from app.payments.context import Context
+from app.payments.locks import lock_batch
+from app.payments.models import BatchStatus, DebtorAccount, PaymentBatch, PaymentFile
+from app.payments.transitions import Move, move, tell
+
+# Days after the execution date: the first warning, the second, the end.
+WARN_AFTER = (60, 80)
+EXPIRES_AFTER = 90
+_OPEN = (BatchStatus.PENDING, BatchStatus.APPROVED)
+_WATCHED = (*_OPEN, BatchStatus.DELIVERED, BatchStatus.DELIVERY_UNKNOWN)
+_MOST = 500
+
+
+def expire(ctx: Context) -> int:
+    """Warn about and end the batches whose execution date is long past; return how many ended."""
+    today = amsterdam_date(ctx.now())
+    with transaction(ctx.engine) as session:
+        old = session.exec(
+            select(PaymentBatch.id)
+            .where(
+                col(PaymentBatch.status).in_(_OPEN),
+                PaymentBatch.requested_execution_date <= today - timedelta(days=WARN_AFTER[0]),
+            )
+            .limit(_MOST)
+        ).all()
+    return sum(_one(ctx, batch_id, today) for batch_id in old)
+
+
+def _one(ctx: Context, batch_id: UUID, today: date) -> bool:
+    with transaction(ctx.engine) as session:
+        batch = lock_batch(session, batch_id)
+        files = reopening.live_files(session, batch.id)
+        if batch.status not in _OPEN or any(file.handed_out_at is not None for file in files):
+            return False
+        days = (today - batch.requested_execution_date).days
+        if batch.expiry_warnings < len(WARN_AFTER):
+            if days >= WARN_AFTER[batch.expiry_warnings]:
+                _warn(ctx, session, batch)
+            return False
+        if days < EXPIRES_AFTER:
+            return False
+        reopening.void_files(ctx, session, batch, "expired")
+        revising.void_approvals(session, batch, reason="expired", ctx=ctx)
+        reason = f"Nobody decided within {EXPIRES_AFTER} days after the execution date."
+        step = Move(
+            to=BatchStatus.EXPIRED,
+            event="batch.expired",
+            actor=SYSTEM,
+            now=ctx.now(),
+            values={"status_reason": reason},
+            details={"reason": reason},
+        )
+        move(session, batch, step)
+        return True
+
+
+def _warn(ctx: Context, session: Session, batch: PaymentBatch) -> None:
+    batch.expiry_warnings += 1
+    session.add(batch)
+    session.flush()
+    ends = batch.requested_execution_date + timedelta(days=EXPIRES_AFTER)
+    details = {"warning": batch.expiry_warnings, "expires_on": ends.isoformat()}
+    tell(session, batch, event="batch.expiry_warned", actor=SYSTEM, now=ctx.now(), details=details)
+
+
+def note_attention(ctx: Context) -> int:
+    """Write down, once each, what a person should look at; return how many were new."""
+    with transaction(ctx.engine) as session:
+        rows = session.exec(
+            select(PaymentBatch, DebtorAccount.iban)
+            .join(DebtorAccount, col(DebtorAccount.id) == col(PaymentBatch.debtor_account_id))
+            .where(col(PaymentBatch.status).in_(_WATCHED))
+            .order_by(col(PaymentBatch.id))
+        ).all()
+        news = [(batch.id, codes) for batch, iban in rows if (codes := _news(ctx, session, batch, iban))]
+    for batch_id, _ in news:
+        _note(ctx, batch_id)
+    return sum(len(codes) for _, codes in news)
+
+
+def _news(ctx: Context, session: Session, batch: PaymentBatch, iban: str) -> list[str]:
+    files = session.exec(
+        select(PaymentFile).where(PaymentFile.batch_id == batch.id, col(PaymentFile.voided_at).is_(None))
+    ).all()
+    standing = attention.Standing.of(batch, files)
+    codes = attention.of_batch(standing, bank_profiles.profile_for(iban), ctx.now())
+    return [code for code in codes if code not in batch.noted_attention]
+
+
+def _note(ctx: Context, batch_id: UUID) -> None:
+    with transaction(ctx.engine) as session:
+        batch = lock_batch(session, batch_id)
+        iban = session.get_one(DebtorAccount, batch.debtor_account_id).iban
+        codes = _news(ctx, session, batch, iban)
+        if codes:
+            batch.noted_attention = [*batch.noted_attention, *codes]
+            session.add(batch)
+            session.flush()
+            tell(session, batch, event="batch.attention", actor=SYSTEM, now=ctx.now(), details={"codes": codes})

@@ -1,0 +1,378 @@
+"""What frees money takes two people; what sets up takes two, or a day."""
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+from fastapi.testclient import TestClient
+
+from app.auth import people
+from app.auth.models import Role
+from app.core.database import transaction
+from app.payments import two_people
+from app.payments.context import Context
+from tests.support.clock import FakeClock
+from tests.support.house import House, Person, act, add_account, document, lines, link
+
+
+def _path(batch: dict[str, Any], what: str) -> str:
+    return f"/v1/payment-batches/{batch['id']}/{what}"
+
+
+def _handed_out(house: House) -> dict[str, Any]:
+    batch = house.approved()
+    house.handed_out(batch["id"])
+    return house.batch(batch["id"])
+
+
+def test_a_handed_out_file_is_withdrawn_by_two_people(house: House) -> None:
+    """One person asks, another confirms: the file is void, its lines can be approved again under new ids."""
+    second = house.second_person()
+    batch = _handed_out(house)
+    before = house.transfers(batch["id"])[0]["end_to_end_id"]
+
+    asked = house.boss.post(_path(batch, "withdrawals"), {"reason": "Not read in."})
+    again = house.boss.post(_path(batch, "withdrawals"), {"reason": "Not read in."})
+    still = house.batch(batch["id"])
+    done = second.post(_path(batch, "withdrawals"), {"reason": "Looked at the bank: it is not there."})
+
+    assert (asked.status_code, again.status_code, done.status_code) == (202, 202, 201)
+    assert asked.json()["id"] == again.json()["id"]
+    assert (still["status"], still["proposals"]) == ("approved", [asked.json()["id"]])
+    assert (done.json()["status"], done.json()["revision"]) == ("pending", 2)
+    assert house.transfers(batch["id"])[0]["end_to_end_id"] != before
+    void = house.boss.get(_path(batch, "files")).json()[0]
+    assert (void["void_reason"], void["voided_at"] is not None) == ("withdrawn", True)
+
+
+def test_a_file_that_was_never_handed_out_is_recalled_not_withdrawn(house: House) -> None:
+    """Nobody can say of a file that stayed here that it is not at the bank."""
+    house.second_person()
+    batch = house.approved()
+
+    answer = house.boss.post(_path(batch, "withdrawals"), {"reason": "r"})
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "not_allowed_now")
+
+
+def test_nothing_delivered_is_withdrawn(house: House) -> None:
+    """From `delivered` there is no way back to pending, with however many people."""
+    house.second_person()
+    batch = house.delivered()
+
+    answer = house.boss.post(_path(batch, "withdrawals"), {"reason": "r"})
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "not_allowed_now")
+    assert house.batch(batch["id"])["status"] == "delivered"
+
+
+def test_in_a_firm_of_one_person_a_day_stands_in_for_the_second(house: House, ctx: Context, clock: FakeClock) -> None:
+    """Who is alone waits a day, and the sweep then does it; not an hour earlier."""
+    batch = _handed_out(house)
+    asked = house.boss.post(_path(batch, "withdrawals"), {"reason": "Not read in."})
+
+    clock.forward(hours=23)
+    early = two_people.apply_due(ctx)
+    clock.forward(hours=2)
+    due = two_people.apply_due(ctx)
+
+    assert asked.json()["waits_until"] is not None
+    assert (early, due) == (0, 1)
+    assert house.batch(batch["id"])["status"] == "pending"
+
+
+def test_with_a_second_person_there_no_day_suffices(house: House, ctx: Context, clock: FakeClock) -> None:
+    """Where there is another approver, only that person can confirm what frees money."""
+    house.second_person()
+    batch = _handed_out(house)
+    asked = house.boss.post(_path(batch, "withdrawals"), {"reason": "Not read in."})
+
+    clock.forward(days=3)
+    done = two_people.apply_due(ctx)
+    alone = house.boss.post(f"/v1/proposals/{asked.json()['id']}/confirmation")
+
+    assert (asked.json()["waits_until"], done) == (None, 0)
+    assert (alone.status_code, alone.json()["code"]) == (409, "another_person_needed")
+
+
+def test_what_somebody_asked_who_left_does_not_count(house: House, ctx: Context) -> None:
+    """A proposal of a person who has no role here any more ends; the next person begins anew."""
+    leaver = house.second_person("leaver")
+    house.second_person("third")
+    batch = _handed_out(house)
+    first = leaver.post(_path(batch, "withdrawals"), {"reason": "Not read in."})
+    with transaction(ctx.engine) as session:
+        people.end_membership(
+            session, act(ctx), user_id=leaver.id, organization_id=house.employer_id, role=Role.APPROVER
+        )
+
+    second = house.boss.post(_path(batch, "withdrawals"), {"reason": "Not read in."})
+
+    assert second.status_code == 202
+    assert second.json()["id"] != first.json()["id"]
+
+
+def test_a_refusal_takes_two_people_and_frees_the_lines(house: House) -> None:
+    """One person's word that the bank refused a file frees nothing; with a second the lines are unpaid again."""
+    second = house.second_person()
+    batch = house.delivered()
+    said = {"statement": "refused", "reason": "Seen in internet banking", "reason_code": "AC01"}
+
+    one = house.boss.post(_path(batch, "statements"), said)
+    unpaid_before = house.boss.get("/v1/unpaid-transfers").json()
+    two = second.post(_path(batch, "statements"), said)
+    unpaid = house.boss.get("/v1/unpaid-transfers").json()
+
+    assert (one.status_code, two.status_code) == (202, 201)
+    assert (unpaid_before, len(unpaid)) == ([], 3)
+    assert house.batch(batch["id"])["status"] == "refused"
+    assert {line["bank_reason"] for line in house.transfers(batch["id"])} == {"AC01"}
+
+
+def test_a_false_refusal_of_a_stolen_token_frees_nothing(house: House) -> None:
+    """Two tokens of one person are one person."""
+    house.second_person()
+    batch = house.delivered()
+    said = {"statement": "refused", "reason": "r"}
+    stolen = _another_token(house)
+
+    answers = [house.boss.post(_path(batch, "statements"), said), stolen.post(_path(batch, "statements"), said)]
+
+    assert [answer.status_code for answer in answers] == [202, 202]
+    assert house.batch(batch["id"])["status"] == "delivered"
+
+
+def _another_token(house: House) -> Person:
+    from app.auth.models import Scope  # noqa: PLC0415
+
+    with transaction(house.ctx.engine) as session:
+        user = people.find_user(session, house.boss.email)
+        issued = people.issue_token(session, act(house.ctx), user=user, scopes=frozenset(Scope), days=30)
+        return Person(id=user.id, email=user.email, token=issued.token, client=house.client)
+
+
+def test_not_executed_can_be_said_only_after_the_signature_expired(house: House, clock: FakeClock) -> None:
+    """Until then somebody may still sign at the bank."""
+    second = house.second_person()
+    batch = house.delivered()
+    said = {"statement": "not_executed", "reason": "Never signed."}
+
+    early = house.boss.post(_path(batch, "statements"), said)
+    clock.forward(days=40)
+    late = [person.post(_path(batch, "statements"), said).status_code for person in (house.boss, second)]
+
+    assert (early.status_code, early.json()["code"]) == (409, "too_early")
+    # 25 November plus the 28 days of ABN AMRO is 23 December; the next bank day is the 24th.
+    assert early.json()["possible_from"] == "2026-12-24"
+    assert late == [202, 201]
+
+
+def test_lack_of_funds_frees_nothing_before_the_bank_stops_trying(house: House, clock: FakeClock) -> None:
+    """AM04 is no end: the bank tries again for some days."""
+    house.second_person()
+    batch = house.delivered()
+    said = {"statement": "refused", "reason": "No funds", "reason_code": "AM04"}
+
+    early = house.boss.post(_path(batch, "statements"), said)
+    clock.forward(days=20)
+    late = house.boss.post(_path(batch, "statements"), said)
+
+    assert (early.json()["code"], late.status_code) == ("too_early", 202)
+
+
+def test_executed_takes_one_person_from_the_execution_date_on(house: House, clock: FakeClock) -> None:
+    """Closing is one person's word, but not before it can be true."""
+    batch = house.delivered()
+    said = {"statement": "executed", "reason": "On the statement of account"}
+
+    early = house.boss.post(_path(batch, "statements"), said)
+    clock.forward(days=7)
+    late = house.boss.post(_path(batch, "statements"), said)
+
+    assert early.json()["code"] == "too_early"
+    assert (late.status_code, late.json()["status"]) == (201, "executed")
+    assert {line["status"] for line in house.transfers(batch["id"])} == {"executed"}
+
+
+def test_some_lines_executed_leave_the_batch_open(house: House, clock: FakeClock) -> None:
+    """The batch shows the least advanced of its lines; partly executed is read from the counts."""
+    batch = house.delivered()
+    clock.forward(days=7)
+    first = house.transfers(batch["id"])[0]["id"]
+    said = {"statement": "executed", "reason": "r", "transfer_ids": [first]}
+
+    partly = house.boss.post(_path(batch, "statements"), said).json()
+    rest = house.boss.post(_path(batch, "statements"), {"statement": "executed", "reason": "r"}).json()
+
+    assert (partly["status"], partly["counts"]) == ("delivered", {"executed": 1, "in_file": 2})
+    assert rest["status"] == "executed"
+
+
+def test_a_return_takes_two_people_and_makes_the_line_payable_once(house: House, clock: FakeClock) -> None:
+    """Money that came back can be paid again by a new act, under a new id."""
+    second = house.second_person()
+    batch = house.delivered()
+    clock.forward(days=7)
+    house.boss.post(_path(batch, "statements"), {"statement": "executed", "reason": "r"})
+    line = house.transfers(batch["id"])[0]
+    path = f"/v1/transfers/{line['id']}/return"
+
+    one = house.boss.post(path, {"reason": "Account closed", "reason_code": "AC04"})
+    two = second.post(path, {"reason": "Account closed", "reason_code": "AC04"})
+    follow_up = house.boss.post("/v1/follow-up-batches", {"transfer_ids": [line["id"]]})
+    twice = house.boss.post("/v1/follow-up-batches", {"transfer_ids": [line["id"]]})
+
+    assert (one.status_code, two.status_code) == (202, 201)
+    assert house.transfers(batch["id"])[0]["status"] == "returned"
+    assert (follow_up.status_code, twice.status_code) == (201, 422)
+    assert house.transfers(follow_up.json()["id"])[0]["end_to_end_id"] != line["end_to_end_id"]
+    assert house.batch(batch["id"])["status"] == "executed"
+
+
+def test_a_different_proposal_on_the_same_thing_is_a_conflict(house: House) -> None:
+    """Two people confirm one and the same thing, or nothing."""
+    second = house.second_person()
+    batch = house.delivered()
+    house.boss.post(_path(batch, "statements"), {"statement": "refused", "reason": "r"})
+    first = house.transfers(batch["id"])[0]["id"]
+
+    other = second.post(_path(batch, "statements"), {"statement": "refused", "reason": "r", "transfer_ids": [first]})
+
+    assert (other.status_code, other.json()["code"]) == (409, "another_proposal_open")
+
+
+def test_a_withdrawn_proposal_does_nothing(house: House) -> None:
+    """What was asked for can be taken back; the second person then begins anew."""
+    second = house.second_person()
+    batch = house.delivered()
+    said = {"statement": "refused", "reason": "r"}
+    asked = house.boss.post(_path(batch, "statements"), said).json()
+
+    gone = house.boss.call("DELETE", f"/v1/proposals/{asked['id']}")
+    after = second.post(_path(batch, "statements"), said)
+
+    assert (gone.json()["outcome"], after.status_code) == ("withdrawn", 202)
+
+
+def test_a_confirmation_does_what_was_proposed(house: House) -> None:
+    """The second person can confirm a proposal by its id."""
+    second = house.second_person()
+    batch = house.delivered()
+    asked = house.boss.post(_path(batch, "statements"), {"statement": "refused", "reason": "r"}).json()
+
+    shown = second.get("/v1/proposals").json()
+    done = second.post(f"/v1/proposals/{asked['id']}/confirmation")
+
+    assert [each["id"] for each in shown] == [asked["id"]]
+    assert (done.status_code, done.json()["outcome"]) == (201, "applied")
+    assert house.batch(batch["id"])["status"] == "refused"
+
+
+def test_a_hold_of_a_person_is_lifted_by_one_of_the_service_by_two(house: House, ctx: Context) -> None:
+    """Who placed a hold decides how many lift it."""
+    from app.payments import holds  # noqa: PLC0415
+    from app.payments.models import PaymentBatch  # noqa: PLC0415
+
+    second = house.second_person()
+    batch = house.uploaded_batch()
+    mine = house.boss.post(_path(batch, "holds"), {"reason": "Wait for the auditor."}).json()["holds"][0]
+    lifted = house.boss.post(_path(batch, f"holds/{mine['id']}/lifting"), {"reason": "Heard."})
+    with transaction(ctx.engine) as session:
+        row = session.get_one(PaymentBatch, UUID(batch["id"]))
+        holds.place(ctx, session, row, code="run_withdrawn", reason="Undone at the source.")
+    theirs = house.batch(batch["id"])["holds"][0]
+
+    one = house.boss.post(_path(batch, f"holds/{theirs['id']}/lifting"), {"reason": "Is right."})
+    barred = house.boss.approve(house.batch(batch["id"]))
+    two = second.post(_path(batch, f"holds/{theirs['id']}/lifting"), {"reason": "Is right."})
+
+    assert (lifted.status_code, lifted.json()["holds"]) == (201, [])
+    assert (one.status_code, barred.json()["code"], two.json()["holds"]) == (202, "held", [])
+
+
+def test_a_changed_link_waits_for_a_second_admin_or_a_day(house: House, ctx: Context, clock: FakeClock) -> None:
+    """Another account for an administration is no one person's decision at once."""
+    account = add_account(house.boss, house.employer_id, iban="NL39RABO0300065264")
+
+    asked = link(house.boss, house.administration_id, house.employer_id, account)
+    now = _linked_account(house)
+    clock.forward(hours=25)
+    two_people.apply_due(ctx)
+
+    assert (asked.status_code, now) == (202, house.account_id)
+    assert _linked_account(house) == account
+
+
+def test_a_second_admin_changes_the_link_at_once(house: House) -> None:
+    """With two admins nobody waits."""
+    second = house.second_person("admin2", Role.ADMIN)
+    account = add_account(house.boss, house.employer_id, iban="NL39RABO0300065264")
+
+    answers = [link(each, house.administration_id, house.employer_id, account) for each in (house.boss, second)]
+
+    assert [answer.status_code for answer in answers] == [202, 200]
+    assert _linked_account(house) == account
+
+
+def _linked_account(house: House) -> str:
+    rows = house.boss.get(f"/v1/connections/{house.connection_id}/administrations").json()
+    return str(rows[0]["link"]["debtor_account_id"])
+
+
+def test_a_new_approver_waits_for_a_second_admin_or_a_day(house: House, ctx: Context, clock: FakeClock) -> None:
+    """Nobody makes an accomplice an approver within the day."""
+    body = {"email": "deputy@jansen.example", "name": "Deputy", "role": "approver", "ends_on": "2026-12-31"}
+
+    asked = house.boss.post(f"/v1/employers/{house.employer_id}/members", body)
+    before = house.boss.get(f"/v1/employers/{house.employer_id}/approval-policy").json()["approvers"]
+    clock.forward(hours=25)
+    two_people.apply_due(ctx)
+    after = house.boss.get(f"/v1/employers/{house.employer_id}/approval-policy").json()["approvers"]
+    clock.forward(days=60)
+    ended = house.boss.get(f"/v1/employers/{house.employer_id}/approval-policy").json()["approvers"]
+
+    assert (asked.status_code, before, after, ended) == (202, 1, 2, 1)
+
+
+@pytest.mark.parametrize("role", ["admin", "approver", "auditor"])
+def test_removing_a_role_waits_too(house: House, ctx: Context, clock: FakeClock, role: str) -> None:
+    """A role is taken away by two admins, or after a day."""
+    person = house.second_person("leaver", Role(role))
+    path = f"/v1/employers/{house.employer_id}/members/{person.id}"
+
+    asked = house.boss.call("DELETE", path, params={"role": role})
+    clock.forward(hours=25)
+    two_people.apply_due(ctx)
+    left = {each["email"] for each in house.boss.get(f"/v1/employers/{house.employer_id}/members").json()}
+
+    assert asked.status_code == 202
+    assert person.email not in left
+
+
+def test_the_last_admin_stays(house: House, ctx: Context, clock: FakeClock) -> None:
+    """Nobody locks an employer out of its own house: the proposal ends undone."""
+    house.boss.call("DELETE", f"/v1/employers/{house.employer_id}/members/{house.boss.id}", params={"role": "admin"})
+    clock.forward(hours=25)
+
+    assert two_people.apply_due(ctx) == 0
+    assert house.boss.get("/v1/proposals").json() == []
+    assert house.boss.get(f"/v1/employers/{house.employer_id}/members").status_code == 200
+
+
+def test_what_is_asked_of_another_tenant_does_not_exist(house: House, other_house: House) -> None:
+    """Ids in bodies are checked like ids in addresses."""
+    batch = house.uploaded_batch(document(lines(3)))
+    line = house.transfers(batch["id"])[0]["id"]
+
+    several = other_house.boss.post(
+        "/v1/approvals", {"items": [{"batch_id": batch["id"], "digest": batch["digest"]}], "pin": "271828"}
+    )
+    follow_up = other_house.boss.post("/v1/follow-up-batches", {"transfer_ids": [line]})
+
+    assert several.status_code == 404
+    assert (follow_up.status_code, follow_up.json()["errors"][0]["code"]) == (422, "not_unpaid")
+
+
+def test_clients_stay_apart(client: TestClient) -> None:
+    """The routes of two people need a token like all others."""
+    assert client.get("/v1/proposals").status_code == 401

@@ -1,0 +1,181 @@
+"""Good lines go, bad lines wait, and none of them is forgotten or paid twice."""
+
+from typing import Any
+
+from app.payments.models import ClaimState
+from tests.contracts.fake_source import FakePayroll
+from tests.payments.payroll_document import Line
+from tests.support.clock import FakeClock
+from tests.support.house import House, document, lines
+
+_BAD = Line(name="Zonder Rekening", iban="NL00FOUT0000000000", amount="1234.00", text="Salaris november 2026")
+
+
+def _unpaid(house: House) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = house.boss.get("/v1/unpaid-transfers").json()
+    return found
+
+
+def test_a_bad_line_waits_on_the_list_while_the_others_are_paid(house: House) -> None:
+    """The bad line does not stop the batch, and stands on the list as soon as the batch is approved."""
+    batch = house.uploaded_batch(document([*lines(2), _BAD]))
+    pending = _unpaid(house)
+    house.boss.approve(batch)
+
+    assert pending == []
+    assert [(each["transfer"]["creditor"]["name"], each["transfer"]["status"]) for each in _unpaid(house)] == [
+        ("Zonder Rekening", "invalid")
+    ]
+
+
+def test_unpaid_salary_says_since_when_it_is_late(house: House, clock: FakeClock) -> None:
+    """Before the pay day it is still to be paid; after it the list says since when it is late, in Dutch."""
+    batch = house.uploaded_batch(document([*lines(2), _BAD]))
+    house.boss.approve(batch)
+
+    before = _unpaid(house)[0]
+    clock.forward(days=10)
+    after = _unpaid(house)[0]
+
+    assert (before["late_since"], before["text_nl"]) == (None, "nog te betalen")
+    assert (after["late_since"], after["text_nl"]) == ("2026-11-25", "te laat sinds woensdag 25 november 2026")
+
+
+def test_an_excluded_line_is_paid_by_a_follow_up_batch_once(house: House) -> None:
+    """A follow-up batch has its own approval and claims; the line leaves the list and cannot be paid again."""
+    batch = house.uploaded_batch()
+    line = house.transfers(batch["id"])[1]
+    house.boss.call(
+        "PATCH",
+        f"/v1/payment-batches/{batch['id']}/transfers/{line['id']}",
+        json={"decision": "exclude", "reason": "Later"},
+        headers={"If-Match": '"r1"'},
+    )
+    house.boss.approve(house.batch(batch["id"]))
+    follow_up = house.boss.post("/v1/follow-up-batches", {"transfer_ids": [line["id"]]})
+    listed_meanwhile = _unpaid(house)
+    approved = house.boss.approve(follow_up.json())
+    again = house.boss.post("/v1/follow-up-batches", {"transfer_ids": [line["id"]]})
+
+    assert (follow_up.status_code, follow_up.json()["kind"], follow_up.json()["counts"]) == (
+        201,
+        "follow_up",
+        {"payable": 1},
+    )
+    assert listed_meanwhile == []
+    assert (approved.status_code, approved.json()["status"]) == (201, "approved")
+    assert (again.status_code, _unpaid(house)) == (422, [])
+
+
+def test_a_follow_up_is_no_way_round_a_hold(house: House) -> None:
+    """A line that waits because it may have been paid already waits in a follow-up batch too."""
+    house.approved(document(lines(2)), year=2026, period=11, run_number=1)
+    # The same amounts to the same people over the same period, in another run, with one line more.
+    second = house.uploaded_batch(document([*lines(2), lines(4)[3]]), year=2026, period=11, run_number=2)
+    house.boss.approve(second)
+    waiting = [each["transfer"]["id"] for each in _unpaid(house)]
+
+    follow_up = house.boss.post("/v1/follow-up-batches", {"transfer_ids": waiting}).json()
+
+    assert len(waiting) == 2
+    assert follow_up["counts"] == {"held": 2}
+    assert house.boss.approve(follow_up).json()["code"] == "nothing_to_pay"
+
+
+def test_paid_elsewhere_closes_a_line_for_good(house: House) -> None:
+    """A line paid by other means leaves the list, counts in no limit, and can be paid by no batch."""
+    batch = house.uploaded_batch(document([*lines(2), _BAD]))
+    house.boss.approve(batch)
+    line = _unpaid(house)[0]["transfer"]["id"]
+    used = _used(house)
+
+    closed = house.boss.post(f"/v1/transfers/{line}/paid-elsewhere", {"reason": "Paid by hand on 18 November"})
+    twice = house.boss.post(f"/v1/transfers/{line}/paid-elsewhere", {"reason": "again"})
+    follow_up = house.boss.post("/v1/follow-up-batches", {"transfer_ids": [line]})
+
+    assert (closed.status_code, closed.json()["status"]) == (201, "paid_elsewhere")
+    assert (twice.status_code, follow_up.status_code) == (409, 422)
+    assert (_unpaid(house), _used(house)) == ([], used)
+
+
+def _used(house: House) -> str:
+    path = f"/v1/debtor-accounts/{house.account_id}/payment-limit?execution_date=2026-11-25"
+    return str(house.boss.get(path).json()["per_day"]["used"]["amount"])
+
+
+def test_a_waived_line_of_a_rejected_batch_is_not_owed(house: House) -> None:
+    """All lines of a batch that ended without a file are on the list; one that is not owed leaves it with a reason."""
+    batch = house.uploaded_batch()
+    house.boss.post(
+        f"/v1/payment-batches/{batch['id']}/rejection", {"reason": "Wrong month"}, headers={"If-Match": '"r1"'}
+    )
+    listed = _unpaid(house)
+
+    waived = house.boss.post(f"/v1/transfers/{listed[0]['transfer']['id']}/waiver", {"reason": "Not owed"})
+    offered = house.boss.post(f"/v1/payroll-runs/{batch['run']['id']}/batches")
+
+    assert len(listed) == 3
+    assert (waived.status_code, waived.json()["status"]) == (201, "waived")
+    assert offered.json()["number_of_transactions"] == 2
+
+
+def test_a_line_in_a_file_cannot_be_closed_as_paid_elsewhere(house: House) -> None:
+    """What is being paid is not closed beside it: that would hide a double payment."""
+    batch = house.approved()
+    line = house.transfers(batch["id"])[0]["id"]
+
+    answer = house.boss.post(f"/v1/transfers/{line}/paid-elsewhere", {"reason": "r"})
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "not_allowed_now")
+
+
+def test_a_pending_line_that_is_closed_leaves_the_batch(house: House) -> None:
+    """Closing a line of a pending batch makes a new revision without it, and later revisions keep it so."""
+    batch = house.uploaded_batch()
+    line = house.transfers(batch["id"])[0]["id"]
+
+    house.boss.post(f"/v1/transfers/{line}/paid-elsewhere", {"reason": "Advance"})
+    after = house.batch(batch["id"])
+    house.boss.call(
+        "PATCH",
+        f"/v1/payment-batches/{batch['id']}",
+        json={"requested_execution_date": "2026-11-26"},
+        headers={"If-Match": f'"r{after["revision"]}"'},
+    )
+
+    assert (after["revision"], after["counts"]) == (2, {"paid_elsewhere": 1, "payable": 2})
+    assert house.batch(batch["id"])["counts"] == {"paid_elsewhere": 1, "payable": 2}
+    assert house.boss.approve(house.batch(batch["id"])).json()["number_of_transactions"] == 2
+
+
+def test_lines_of_two_runs_are_not_one_follow_up(house: House) -> None:
+    """A batch is of one run; the refusal says so."""
+    for number in (1, 2):
+        batch = house.uploaded_batch(
+            document(lines(2, cents=100_000 * number)), year=2026, period=9 + number, run_number=number
+        )
+        house.boss.post(f"/v1/payment-batches/{batch['id']}/rejection", {"reason": "r"}, headers={"If-Match": '"r1"'})
+    ids = [each["transfer"]["id"] for each in _unpaid(house)]
+
+    answer = house.boss.post("/v1/follow-up-batches", {"transfer_ids": ids})
+
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (422, "one_run")
+
+
+def test_claim_states_are_what_the_books_know() -> None:
+    """A claim is live, spent or released: nothing else settles an obligation."""
+    assert {state.value for state in ClaimState} == {"live", "spent", "released"}
+
+
+def test_masked_people_see_the_list_without_names(house: House, payroll: FakePayroll) -> None:
+    """An auditor sees that something is unpaid, not whose salary it is."""
+    from app.auth.models import Role  # noqa: PLC0415
+
+    auditor = house.second_person("auditor", Role.AUDITOR)
+    batch = house.uploaded_batch(document([*lines(2), _BAD]))
+    house.boss.approve(batch)
+
+    shown = auditor.get("/v1/unpaid-transfers").json()[0]["transfer"]
+
+    assert (shown["creditor"]["name"], shown["amount"]) == ("***", None)
+    assert payroll.calls == []
