@@ -55,7 +55,7 @@ def settle(
     """Bring the status of a batch in line with its files and lines, and tell what happened."""
     session.flush()
     to = status_of(_progress(session, batch))
-    if to == batch.status:
+    if to == batch.status or _is_behind(to, batch.status):
         tell(session, batch, event=event, actor=actor, now=ctx.now(), details=details)
         return
     values: dict[str, Any] = {}
@@ -63,6 +63,11 @@ def settle(
         values["delivered_at"] = ctx.now()
     step = Move(to=to, event=event, actor=actor, now=ctx.now(), values=values, details={**details, "was": batch.status})
     move(session, batch, step)
+
+
+def _is_behind(to: BatchStatus, status: str) -> bool:
+    """Say whether a batch would go back: what the bank accepted and then refuses is open until somebody frees it."""
+    return to in _LEAST_FIRST and status in _LEAST_FIRST and _LEAST_FIRST.index(to) < _LEAST_FIRST.index(status)
 
 
 def _progress(session: Session, batch: PaymentBatch) -> list[FileProgress]:

@@ -84,7 +84,8 @@ RULES: Mapping[Action, ActionRule] = {
         statuses=_APPROVED | {BatchStatus.DELIVERY_UNKNOWN}, roles=_EMPLOYER, scope=Scope.APPROVE
     ),
     Action.STATE: ActionRule(statuses=_AT_THE_BANK, roles=_EMPLOYER, scope=Scope.FILES),
-    Action.REPORT: ActionRule(statuses=_WITH_FILE, roles=_EMPLOYER, scope=Scope.FILES),
+    # A bank may report on a file whatever became of its batch here; a withdrawn one above all must be heard of.
+    Action.REPORT: ActionRule(statuses=frozenset(BatchStatus), roles=_EMPLOYER, scope=Scope.FILES),
 }
 
 # Everything that may ever happen to a status. What is not here is forbidden for everyone: nothing leaves `delivered`

@@ -201,6 +201,13 @@ class FakePayroll:
         with self._lock:
             self._administrations[administration.external_id].runs[run.external_id].document = document
 
+    def set_only_document(self, document: bytes) -> None:
+        """Change the payment document of the only run of the only administration."""
+        with self._lock:
+            (held,) = self._administrations.values()
+            (run,) = held.runs.values()
+            run.document = document
+
     def document_later(self, administration: SourceAdministration, run: SourceRun, *, after: int) -> None:
         """Let the document be empty the next `after` times it is asked for."""
         with self._lock:

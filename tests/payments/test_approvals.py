@@ -1,0 +1,394 @@
+"""Approvals by several people: tiers, four eyes, soft limits, programs, changed PINs, sources that do not answer."""
+
+from typing import Any
+
+import pytest
+
+from app.auth import people
+from app.auth.models import Role, Scope
+from app.core.database import transaction
+from app.payments.context import Context
+from tests.contracts.fake_source import FakePayroll, right_missing, unreachable
+from tests.support.clock import FakeClock
+from tests.support.house import PIN, House, Person, act, document, lines, link
+from tests.support.jobs import work_off
+
+
+def _tiers(house: House, *tiers: tuple[str, int], by: Person | None = None) -> Any:
+    body = {"tiers": [{"from": {"amount": amount}, "required": required} for amount, required in tiers]}
+    return (by or house.boss).call("PUT", f"/v1/employers/{house.employer_id}/approval-policy", json=body)
+
+
+def test_the_tier_of_the_amount_says_how_many_approve(house: House) -> None:
+    """7,503 euros is over 5,000: the first approval counts and is not enough, the second completes it."""
+    second = house.second_person()
+    assert _tiers(house, ("0.00", 1), ("5000.00", 2)).status_code == 200
+    batch = house.uploaded_batch()
+
+    first = house.boss.approve(batch)
+    then = second.approve(house.batch(batch["id"]))
+
+    assert (batch["required_approvals"], batch["approval_reasons"]) == (2, ["tier"])
+    assert (first.status_code, first.json()["status"], len(first.json()["approvals"])) == (201, "pending", 1)
+    assert (then.status_code, then.json()["status"]) == (201, "approved")
+
+
+def test_one_person_never_approves_twice(house: House) -> None:
+    """The second approval of the same person is a conflict, with whatever token."""
+    house.second_person()
+    _tiers(house, ("0.00", 2))
+    batch = house.uploaded_batch()
+    house.boss.approve(batch)
+
+    again = house.boss.approve(batch)
+
+    assert (again.status_code, again.json()["code"]) == (409, "already_approved_by_you")
+
+
+def test_splitting_a_run_escapes_no_tier(house: House) -> None:
+    """The tier counts what else is live for the same run, or for the same account and date."""
+    house.second_person()
+    _tiers(house, ("0.00", 1), ("10000.00", 2))
+    first = house.uploaded_batch(document(lines(3)), year=2026, period=11, run_number=1)
+    house.boss.approve(first)
+    other = house.uploaded_batch(document(lines(3, cents=260_000)), year=2026, period=11, run_number=2)
+    for finding in house.findings(other["id"]):
+        if finding["needs_acknowledgement"]:
+            house.boss.post(f"/v1/payment-batches/{other['id']}/findings/{finding['id']}/acknowledgement")
+
+    answer = house.boss.approve(house.batch(other["id"]))
+
+    assert (first["required_approvals"], answer.json()["required_approvals"]) == (1, 2)
+    assert answer.json()["status"] == "pending"
+
+
+def test_an_edit_voids_the_approvals_so_far(house: House) -> None:
+    """What the second person approves is what the first approved, or the first approves again."""
+    second = house.second_person()
+    _tiers(house, ("0.00", 2))
+    batch = house.uploaded_batch()
+    house.boss.approve(batch)
+    house.boss.call(
+        "PATCH",
+        f"/v1/payment-batches/{batch['id']}",
+        json={"requested_execution_date": "2026-11-26"},
+        headers={"If-Match": '"r1"'},
+    )
+
+    stale = second.approve(batch)
+    fresh = second.approve(house.batch(batch["id"]))
+
+    assert (stale.status_code, fresh.json()["status"], len(fresh.json()["approvals"])) == (412, "pending", 1)
+
+
+def test_who_edited_last_is_not_the_only_approver(house: House) -> None:
+    """Four eyes: an editor's approval counts, and another person's is needed beside it."""
+    second = house.second_person()
+    batch = house.uploaded_batch()
+    house.boss.call(
+        "PATCH",
+        f"/v1/payment-batches/{batch['id']}",
+        json={"requested_execution_date": "2026-11-26"},
+        headers={"If-Match": '"r1"'},
+    )
+    edited = house.batch(batch["id"])
+
+    mine = house.boss.approve(edited)
+    theirs = second.approve(house.batch(batch["id"]))
+
+    assert edited["approval_reasons"] == ["four_eyes"]
+    assert (mine.status_code, mine.json()["status"]) == (201, "pending")
+    assert theirs.json()["status"] == "approved"
+
+
+def test_leaving_a_line_out_is_no_edit_for_four_eyes(house: House) -> None:
+    """Excluding can pay nobody: one approver may do it alone."""
+    house.second_person()
+    batch = house.uploaded_batch()
+    line = house.transfers(batch["id"])[0]
+    house.boss.call(
+        "PATCH",
+        f"/v1/payment-batches/{batch['id']}/transfers/{line['id']}",
+        json={"decision": "exclude", "reason": "Later"},
+        headers={"If-Match": '"r1"'},
+    )
+
+    assert house.boss.approve(house.batch(batch["id"])).json()["status"] == "approved"
+
+
+def test_a_firm_of_one_person_is_shown_as_such(house: House) -> None:
+    """Who is alone approves alone, also their own edit; batch and history say so."""
+    batch = house.uploaded_batch()
+    house.boss.call(
+        "PATCH",
+        f"/v1/payment-batches/{batch['id']}",
+        json={"requested_execution_date": "2026-11-26"},
+        headers={"If-Match": '"r1"'},
+    )
+    approved = house.boss.approve(house.batch(batch["id"]))
+    told = house.boss.get(f"/v1/payment-batches/{batch['id']}/history").json()[0]
+
+    assert (batch["one_person_firm"], approved.json()["status"]) == (True, "approved")
+    assert told["facts"]["details"]["one_person_firm"] is True
+
+
+def test_over_a_soft_limit_one_more_approves(house: House) -> None:
+    """The first approval is 201 and still pending, with the reason; exactly on the limit nobody is asked."""
+    second = house.second_person()
+    body = {"per_batch": {"amount": "50000.00"}, "soft_per_batch": {"amount": "7502.99"}}
+    path = f"/v1/debtor-accounts/{house.account_id}/payment-limit"
+    house.boss.call("PUT", path, json=body)
+    batch = house.uploaded_batch()
+
+    first = house.boss.approve(batch)
+    then = second.approve(house.batch(batch["id"]))
+
+    assert (first.status_code, first.json()["status"], first.json()["approval_reasons"]) == (
+        201,
+        "pending",
+        ["over_soft_limit"],
+    )
+    assert then.json()["status"] == "approved"
+    assert batch["limit"]["per_batch"]["soft_limit"]["amount"] == "7502.99"
+
+
+def test_a_raise_that_ends_leaves_the_limit_before_it(house: House, clock: FakeClock) -> None:
+    """A limit raised until a day is the old one the day after."""
+    admin = house.second_person("admin2", Role.ADMIN)
+    path = f"/v1/debtor-accounts/{house.account_id}/payment-limit"
+    raised = {"per_batch": {"amount": "90000.00"}, "ends_on": "2026-11-30"}
+    answers = [person.call("PUT", path, json=raised) for person in (house.boss, admin)]
+
+    during = house.boss.get(path).json()["per_batch"]["limit"]["amount"]
+    clock.forward(days=14)
+    after = house.boss.get(path).json()["per_batch"]["limit"]["amount"]
+
+    assert [answer.status_code for answer in answers] == [202, 200]
+    assert (during, after) == ("90000.00", "50000.00")
+
+
+def test_where_two_are_needed_one_of_them_is_no_program(house: House, ctx: Context) -> None:
+    """Two unattended tokens are not two people at their desks; one of them and a person are enough."""
+    programs = [_unattended(house.second_person(name), ctx) for name in ("first", "second")]
+    _tiers(house, ("0.00", 2))
+    batch = house.uploaded_batch()
+
+    answers = [program.approve(house.batch(batch["id"])) for program in programs]
+    person = house.boss.approve(house.batch(batch["id"]))
+
+    assert [answer.json()["status"] for answer in answers] == ["pending", "pending"]
+    assert person.json()["status"] == "approved"
+
+
+def _unattended(person: Person, ctx: Context) -> Person:
+    with transaction(ctx.engine) as session:
+        user = people.find_user(session, person.email)
+        issued = people.issue_token(session, act(ctx), user=user, scopes=frozenset(Scope), days=30, is_unattended=True)
+        return Person(id=user.id, email=user.email, token=issued.token, client=person.client)
+
+
+def test_a_pin_that_was_set_anew_approves_nothing_for_a_day(house: House, ctx: Context, clock: FakeClock) -> None:
+    """Who resets a PIN cannot use it at once; the try stands in the history."""
+    house.second_person()
+    batch = house.uploaded_batch()
+    _reset_pin(house.boss, ctx)
+
+    refused = house.boss.approve(batch)
+    clock.forward(hours=25)
+    later = house.boss.approve(house.batch(batch["id"]))
+
+    assert (refused.status_code, refused.json()["code"]) == (403, "pin_changed_recently")
+    assert "approval.refused" in house.events()
+    assert later.status_code == 201
+
+
+def test_another_approver_confirms_a_changed_pin(house: House, ctx: Context) -> None:
+    """With the word of another approver nobody waits; one's own word is not enough."""
+    second = house.second_person()
+    batch = house.uploaded_batch()
+    _reset_pin(house.boss, ctx)
+    path = f"/v1/employers/{house.employer_id}/members/{house.boss.id}/pin-confirmation"
+
+    own = house.boss.post(path)
+    other = second.post(path)
+
+    assert (own.status_code, other.status_code) == (409, 201)
+    assert house.boss.approve(batch).status_code == 201
+
+
+def _reset_pin(person: Person, ctx: Context) -> None:
+    with transaction(ctx.engine) as session:
+        people.change_pin(session, act(ctx), user=people.find_user(session, person.email), pin=PIN)
+
+
+def test_several_batches_are_approved_in_one_act_each_by_itself(house: House) -> None:
+    """One that cannot be approved stops no other; each has its own answer."""
+    first = house.uploaded_batch(document(lines(2)), year=2026, period=10, run_number=1)
+    second = house.uploaded_batch(document(lines(3, cents=300_000)), year=2026, period=11, run_number=2)
+    items = [{"batch_id": each["id"], "digest": each["digest"]} for each in (first, second)]
+    items[1]["digest"] = "0" * 64
+
+    answer = house.boss.post("/v1/approvals", {"items": items, "pin": PIN})
+
+    outcomes = [(each["status"], each["problem"] and each["problem"]["code"]) for each in answer.json()["items"]]
+    assert (answer.status_code, outcomes) == (200, [(201, None), (412, "batch_changed")])
+    assert [house.batch(each["id"])["status"] for each in (first, second)] == ["approved", "pending"]
+
+
+def test_a_wrong_pin_approves_none_of_several(house: House) -> None:
+    """The PIN is checked once, before anything."""
+    batch = house.uploaded_batch()
+    items = [{"batch_id": batch["id"], "digest": batch["digest"]}]
+
+    answer = house.boss.post("/v1/approvals", {"items": items, "pin": "314159"})
+
+    assert (answer.status_code, answer.json()["code"]) == (403, "pin_incorrect")
+    assert house.batch(batch["id"])["status"] == "pending"
+
+
+def test_a_repeated_act_on_several_batches_gets_the_stored_answer(house: House) -> None:
+    """The same key and body give the same answer; another body with the key is refused."""
+    batch = house.uploaded_batch()
+    body = {"items": [{"batch_id": batch["id"], "digest": batch["digest"]}], "pin": PIN}
+    headers = {"Idempotency-Key": "several-1"}
+
+    answers = [house.boss.post("/v1/approvals", body, headers=headers) for _ in range(2)]
+    other = house.boss.post("/v1/approvals", {**body, "items": body["items"] * 2}, headers=headers)
+
+    assert answers[0].json() == answers[1].json()
+    assert answers[1].headers["idempotent-replayed"] == "true"
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+
+
+@pytest.mark.parametrize(
+    ("tiers", "code"),
+    [
+        ([("1.00", 1)], "tiers"),
+        ([("0.00", 1), ("0.00", 2)], "tier_order"),
+        ([("0.00", 2), ("100.00", 1)], "tier_order"),
+    ],
+)
+def test_tiers_that_make_no_sense_are_refused(house: House, tiers: list[tuple[str, int]], code: str) -> None:
+    """The first tier is from zero, amounts rise, and more money never needs fewer people."""
+    answer = _tiers(house, *tiers)
+
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (422, code)
+
+
+def test_stricter_tiers_hold_at_once_looser_ones_wait(house: House) -> None:
+    """Nobody alone makes it easier to pay."""
+    admin = house.second_person("admin2", Role.ADMIN)
+    strict = _tiers(house, ("0.00", 2))
+    stricter = _tiers(house, ("0.00", 3))
+    looser = _tiers(house, ("0.00", 1))
+    still = house.boss.get(f"/v1/employers/{house.employer_id}/approval-policy").json()["tiers"][0]["required"]
+    confirmed = _tiers(house, ("0.00", 1), by=admin)
+
+    assert [each.status_code for each in (strict, stricter, looser, confirmed)] == [200, 200, 202, 200]
+    assert still == 3
+
+
+# ------------------------------------------------------------------------------------ a source that does not answer
+
+
+def _connected_batch(house: House, payroll: FakePayroll, ctx: Context) -> dict[str, Any]:
+    bakery = payroll.add_administration("100")
+    payroll.add_run(bakery, document=document(lines(3)))
+    body = {
+        "organization_id": str(house.employer_id),
+        "kind": "nmbrs_soap",
+        "username": payroll.credentials.username,
+        "token": payroll.credentials.secret,
+        "domain": payroll.credentials.domain,
+    }
+    connection = house.boss.post("/v1/connections", body).json()
+    house.boss.post(f"/v1/connections/{connection['id']}/check")
+    administration = house.boss.get(f"/v1/connections/{connection['id']}/administrations").json()[0]
+    link(house.boss, administration["id"], house.employer_id, house.account_id)
+    house.boss.post(f"/v1/administrations/{administration['id']}/sync")
+    work_off(ctx)
+    found: dict[str, Any] = house.boss.get("/v1/payment-batches").json()[0]
+    return found
+
+
+def _approve(person: Person, batch: dict[str, Any], **more: Any) -> Any:
+    return person.post(
+        f"/v1/payment-batches/{batch['id']}/approvals",
+        {"digest": batch["digest"], "pin": PIN, **more},
+        headers={"If-Match": f'"r{batch["revision"]}"'},
+    )
+
+
+def test_an_unreachable_source_is_approved_without_by_name(
+    house: House, payroll: FakePayroll, ctx: Context, clock: FakeClock
+) -> None:
+    """Silence stops the approval; saying by name that one approves without the source does it, for 24 hours."""
+    batch = _connected_batch(house, payroll, ctx)
+    payroll.fail("fetch_payments", unreachable())
+    clock.forward(hours=1)
+
+    silent = _approve(house.boss, batch)
+    named = _approve(house.boss, batch, approve_without_source=True)
+
+    assert (silent.status_code, silent.json()["code"]) == (503, "source_unreachable")
+    assert (named.status_code, named.json()["status"]) == (201, "approved")
+    assert named.json()["approvals"][0]["source_state"] == "unreachable"
+
+
+def test_after_a_day_nothing_stands_in_for_the_source(
+    house: House, payroll: FakePayroll, ctx: Context, clock: FakeClock
+) -> None:
+    """An equal reading of yesterday morning proves nothing any more."""
+    batch = _connected_batch(house, payroll, ctx)
+    payroll.fail("fetch_payments", unreachable())
+    clock.forward(hours=25)
+
+    answer = _approve(house.boss, batch, approve_without_source=True)
+
+    assert (answer.status_code, answer.json()["code"]) == (503, "source_unreachable")
+    assert house.batch(batch["id"])["approvals"] == []
+
+
+def test_a_source_that_denies_us_asks_for_a_second_person(
+    house: House, payroll: FakePayroll, ctx: Context, clock: FakeClock
+) -> None:
+    """A right that was taken away may be somebody hiding a change: two people approve without it."""
+    second = house.second_person()
+    batch = _connected_batch(house, payroll, ctx)
+    payroll.fail("fetch_payments", right_missing())
+    clock.forward(hours=1)
+
+    first = _approve(house.boss, batch, approve_without_source=True)
+    then = _approve(second, house.batch(batch["id"]), approve_without_source=True)
+
+    assert (first.json()["status"], first.json()["approval_reasons"]) == ("pending", ["source_denied"])
+    assert then.json()["status"] == "approved"
+
+
+def test_a_later_difference_bars_the_hand_out(
+    house: House, payroll: FakePayroll, ctx: Context, clock: FakeClock
+) -> None:
+    """Approved without the source: when it answers again and says something else, the file stays here."""
+    batch = _connected_batch(house, payroll, ctx)
+    payroll.fail("fetch_payments", unreachable())
+    clock.forward(hours=1)
+    _approve(house.boss, batch, approve_without_source=True)
+    payroll.heal()
+    payroll.set_only_document(document(lines(3, cents=250_001)))
+
+    work_off(ctx)
+    answer = house.boss.get(f"/v1/payment-batches/{batch['id']}/file")
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "held")
+
+
+def test_a_run_that_must_be_locked_is_not_approved_before(house: House, payroll: FakePayroll, ctx: Context) -> None:
+    """An employer may choose to pay locked runs only."""
+    batch = _connected_batch(house, payroll, ctx)
+    other = house.second_person("admin2", Role.ADMIN)
+    for person in (house.boss, other):
+        link(person, batch["administration"]["id"], house.employer_id, house.account_id, needs_locked_run=True)
+
+    answer = _approve(house.boss, batch)
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "run_not_locked")
