@@ -102,6 +102,10 @@ class _Block:
             raise UnreadableDocument("element_repeated", message)
         values.append(text)
 
+    @property
+    def is_empty(self) -> bool:
+        return not self._values
+
     def all(self, field: str) -> tuple[str, ...]:
         return tuple(self._values.get(field, ()))
 
@@ -219,6 +223,8 @@ class _Reader:
         elif node is TRANSACTION:
             self._count_status()
             around.transactions.append(_transaction(block, around))
+        elif block.is_empty:
+            return  # ISO allows a reason or count that says nothing
         elif node is REASON:
             _limit(len(around.reasons), MAXIMUM_REASONS, "reasons for one status")
             around.reasons.append(_reason(block))

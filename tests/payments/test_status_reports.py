@@ -341,6 +341,13 @@ def test_a_report_without_any_status_is_refused(report: Report):
     assert _refusal(report.bytes()) == "no_status"
 
 
+def test_a_reason_or_count_that_says_nothing_is_no_reason_or_count():
+    """An empty element is no value, and millions of them cost no memory."""
+    empty = "<StsRsnInf/><StsRsnInf><Rsn><Cd></Cd></Rsn></StsRsnInf><NbOfTxsPerSts/>" * MAXIMUM_REASONS
+    read = read_status_report(_xml("</OrgnlGrpInfAndSts>", f"{empty}</OrgnlGrpInfAndSts>"))
+    assert read == read_status_report(ONE_LINE_REJECTED.bytes())
+
+
 def test_what_stands_under_an_unknown_element_is_passed_over():
     """Supplementary data may repeat the names of the message and means nothing of it."""
     extra = (
