@@ -36,7 +36,7 @@ class SourceFault(Exception):
 
 @dataclass(eq=False)
 class UnreadableDocument(Exception):
-    """The bytes are no payroll SEPA file to trust; `code` is stable, `explanation` says why and what to do."""
+    """The bytes are no SEPA message to trust; `code` is stable, `explanation` says why and what to do."""
 
     code: str
     explanation: str

@@ -19,7 +19,7 @@ from functools import reduce
 
 from app.payments.reason_codes import ReasonFlag, flags_of
 from app.payments.status_codes import REJECTING, Category, category_of, normal_code
-from app.payments.status_report_model import Reason, Statement
+from app.payments.status_report_model import Reason, StatedStatus
 
 
 class LineStage(StrEnum):
@@ -69,7 +69,7 @@ _PROPOSING = "RVMC"
 class LineState:
     """Everything that banks said of a line. Two states are equal when the same was heard."""
 
-    heard: frozenset[Statement] = frozenset()
+    heard: frozenset[StatedStatus] = frozenset()
 
     @property
     def stage(self) -> LineStage:
@@ -136,13 +136,13 @@ class LineState:
 NOTHING_HEARD = LineState()
 
 
-def advance(current: LineState, statement: Statement) -> LineState:
+def advance(current: LineState, statement: StatedStatus) -> LineState:
     """Return the state of a line after one more statement; a statement without a code says nothing."""
     if statement.code is None:
         return current
     return LineState(heard=current.heard | {statement})
 
 
-def state_after(statements: Iterable[Statement]) -> LineState:
+def state_after(statements: Iterable[StatedStatus]) -> LineState:
     """Return the state of a line of which exactly these statements were heard, in any order."""
     return reduce(advance, statements, NOTHING_HEARD)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from app.payments.status_report_model import Statement
+from app.payments.status_report_model import StatedStatus
 
 
 class Category(StrEnum):
@@ -59,7 +59,7 @@ def status_meaning(code: str) -> StatusMeaning:
     )
 
 
-def category_of(statement: Statement) -> Category:
+def category_of(statement: StatedStatus) -> Category:
     """Return what a statement means for a payment; unknown when it has no code."""
     return status_meaning(statement.code or "").category
 

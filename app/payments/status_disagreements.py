@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from app.core.money import cents_to_text, decimal_text_to_cents
 from app.payments.status_codes import REJECTING, Category, category_of, normal_code, status_meaning
 from app.payments.status_matching import Matched
-from app.payments.status_report_model import StatedTotals, Statement, StatusReport, TransactionStatus
+from app.payments.status_report_model import StatedStatus, StatedTotals, StatusReport, TransactionStatus
 from app.payments.status_resolution import (
     Disagreement,
     DisagreementKind,
@@ -24,7 +24,7 @@ def disagreements(
     matched: Matched,
     resolved: Sequence[InstructionResolution],
     *,
-    group: Statement | None,
+    group: StatedStatus | None,
     message_id: str | None,
     amounts_cents: Mapping[str, int] | None,
 ) -> Iterator[Disagreement]:
@@ -78,7 +78,7 @@ def _of_totals(kind: DisagreementKind, identifier: str | None, stated: str, know
 
 
 def _of_instruction(
-    instruction: InstructionResolution, blocks: Sequence[Statement], group: Statement | None
+    instruction: InstructionResolution, blocks: Sequence[StatedStatus], group: StatedStatus | None
 ) -> Iterator[Disagreement]:
     identifier, standing = instruction.payment_information_id, instruction.standing
     codes = sorted({normal_code(each.code or "") for each in _statuses(blocks)})
@@ -128,7 +128,7 @@ def _amounts(
             )
 
 
-def _statuses(statements: Sequence[Statement]) -> list[Statement]:
+def _statuses(statements: Sequence[StatedStatus]) -> list[StatedStatus]:
     return [each for each in statements if each.code is not None and category_of(each) is not Category.NAME_CHECK]
 
 

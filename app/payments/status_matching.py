@@ -7,7 +7,7 @@ case. An id that fits two places fits none. `NOTPROVIDED` is how ISO writes that
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from app.payments.status_report_model import InstructionStatus, Statement, StatusReport, TransactionStatus
+from app.payments.status_report_model import InstructionStatus, StatedStatus, StatusReport, TransactionStatus
 
 _NO_ID = "notprovided"
 
@@ -21,7 +21,7 @@ class Stranger:
 
     payment_information_id: str | None
     end_to_end_id: str | None
-    statement: Statement
+    statement: StatedStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,7 @@ class Mention:
     """One mention of a line of the file, with the statement of the block that it stands in."""
 
     transaction: TransactionStatus
-    of_block: Statement
+    of_block: StatedStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,12 +72,12 @@ def is_same_id(written: str | None, known: str) -> bool:
     return written is not None and _loose(written) == _loose(known)
 
 
-def _transactions(report: StatusReport) -> Iterator[tuple[TransactionStatus, Statement]]:
+def _transactions(report: StatusReport) -> Iterator[tuple[TransactionStatus, StatedStatus]]:
     for block in report.instructions:
         for transaction in block.transactions:
             yield transaction, block.statement
     for transaction in report.loose_transactions:
-        yield transaction, Statement()
+        yield transaction, StatedStatus()
 
 
 def _strange_block(block: InstructionStatus) -> Stranger:

@@ -20,8 +20,8 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Statement:
-    """A status with its reasons. `code` is None where the bank names something without giving it a status."""
+class StatedStatus:
+    """A status that the bank gives, with its reasons. `code` is None where it names something without a status."""
 
     code: str | None = None
     reasons: tuple[Reason, ...] = ()
@@ -54,7 +54,7 @@ class TransactionStatus:
     payment_information_id: str | None
     end_to_end_id: str | None
     instruction_id: str | None
-    statement: Statement
+    statement: StatedStatus
     amount_text: str | None
     currency: str | None
     creditor_name: str | None
@@ -76,7 +76,7 @@ class InstructionStatus:
     """One block of a report: what the bank says of a payment instruction, and of the payments that it names in it."""
 
     payment_information_id: str | None
-    statement: Statement
+    statement: StatedStatus
     totals: StatedTotals
     transactions: tuple[TransactionStatus, ...]
 
@@ -95,7 +95,7 @@ class StatusReport:
     created_at: datetime | None
     original_message_id: str | None
     original_message_name: str | None
-    group: Statement
+    group: StatedStatus
     group_totals: StatedTotals
     instructions: tuple[InstructionStatus, ...]
     loose_transactions: tuple[TransactionStatus, ...]

@@ -18,8 +18,8 @@ from app.payments.message_paths import Node
 from app.payments.status_report_model import (
     InstructionStatus,
     Reason,
+    StatedStatus,
     StatedTotals,
-    Statement,
     StatusCount,
     StatusReport,
     TransactionStatus,
@@ -113,8 +113,8 @@ class _Block:
         values = self._values.get(field)
         return values[0] if values else None
 
-    def statement(self) -> Statement:
-        return Statement(code=self.get("status"), reasons=tuple(self.reasons))
+    def statement(self) -> StatedStatus:
+        return StatedStatus(code=self.get("status"), reasons=tuple(self.reasons))
 
     def totals(self) -> StatedTotals:
         return StatedTotals(count_text=self.get("count"), sum_text=self.get("sum"), by_status=tuple(self.counts))
@@ -247,7 +247,7 @@ def _says_something(report: StatusReport) -> bool:
     return any(map(_is_said, statements)) or any(_is_said(each.statement) for each in report.transactions)
 
 
-def _is_said(statement: Statement) -> bool:
+def _is_said(statement: StatedStatus) -> bool:
     return statement.code is not None or bool(statement.reasons)
 
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from app.payments.status_codes import REJECTING, Category, category_of
 from app.payments.status_matching import Stranger
-from app.payments.status_report_model import Statement
+from app.payments.status_report_model import StatedStatus
 
 # Of several statements that hold at once the first in this order is shown: what asks most of a person.
 _SHOWN_FIRST = (
@@ -66,10 +66,10 @@ class Standing:
     """
 
     level: Level | None = None
-    statements: tuple[Statement, ...] = ()
+    statements: tuple[StatedStatus, ...] = ()
 
     @property
-    def statement(self) -> Statement | None:
+    def statement(self) -> StatedStatus | None:
         """The statement to show first; a rejection before anything else."""
         return min(self.statements, key=lambda each: _SHOWN_FIRST.index(category_of(each)), default=None)
 
@@ -105,7 +105,7 @@ class Resolution:
     file. A person looks at strangers and disagreements; neither stops the statements that do fit.
     """
 
-    group: Statement
+    group: StatedStatus
     instructions: tuple[InstructionResolution, ...]
     strangers: tuple[Stranger, ...]
     disagreements: tuple[Disagreement, ...]

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from app.payments.status_codes import Category, category_of, normal_code
 from app.payments.status_disagreements import disagreements
 from app.payments.status_matching import Matched, Mention, is_same_id, match
-from app.payments.status_report_model import Reason, Statement, StatusReport
+from app.payments.status_report_model import Reason, StatedStatus, StatusReport
 from app.payments.status_resolution import (
     InstructionResolution,
     Level,
@@ -55,7 +55,7 @@ def resolve(
 
 
 def _instruction(
-    matched: Matched, place: int, identifier: str, lines: Sequence[str], group: Statement | None
+    matched: Matched, place: int, identifier: str, lines: Sequence[str], group: StatedStatus | None
 ) -> InstructionResolution:
     blocks = [block.statement for block in matched.blocks.get(place, ())]
     groups = [] if group is None else [group]
@@ -75,11 +75,11 @@ class _Said:
     """What is said at one level. `is_final`: it holds as it is, also when it is no more than PART."""
 
     level: Level
-    statements: Sequence[Statement]
+    statements: Sequence[StatedStatus]
     is_final: bool = False
 
 
-def _of_instruction(blocks: Sequence[Statement], groups: Sequence[Statement]) -> Standing:
+def _of_instruction(blocks: Sequence[StatedStatus], groups: Sequence[StatedStatus]) -> Standing:
     return _standing(
         (
             _Said(level=Level.INSTRUCTION, statements=blocks, is_final=True),
@@ -88,7 +88,7 @@ def _of_instruction(blocks: Sequence[Statement], groups: Sequence[Statement]) ->
     )
 
 
-def _of_line(mentions: Sequence[Mention], blocks: Sequence[Statement], groups: Sequence[Statement]) -> Standing:
+def _of_line(mentions: Sequence[Mention], blocks: Sequence[StatedStatus], groups: Sequence[StatedStatus]) -> Standing:
     own = [mention.transaction.statement for mention in mentions]
     # A line that is named without a status has that of the block that names it, also where other blocks differ.
     without = [mention for mention, statement in zip(mentions, own, strict=True) if not _is_status(statement)]
@@ -103,7 +103,7 @@ def _of_line(mentions: Sequence[Mention], blocks: Sequence[Statement], groups: S
     )
 
 
-def _with(reasons: tuple[Reason, ...], statements: Sequence[Statement]) -> Sequence[Statement]:
+def _with(reasons: tuple[Reason, ...], statements: Sequence[StatedStatus]) -> Sequence[StatedStatus]:
     return [replace(statement, reasons=reasons + statement.reasons) for statement in statements]
 
 
@@ -114,7 +114,7 @@ def _standing(levels: Sequence[_Said]) -> Standing:
     return Standing(level=status_level or check_level, statements=_each_once(statuses + checks))
 
 
-def _most_specific(levels: Sequence[_Said], *, name_check: bool) -> tuple[Level | None, tuple[Statement, ...]]:
+def _most_specific(levels: Sequence[_Said], *, name_check: bool) -> tuple[Level | None, tuple[StatedStatus, ...]]:
     for said in levels:
         here = tuple(
             statement
@@ -127,15 +127,15 @@ def _most_specific(levels: Sequence[_Said], *, name_check: bool) -> tuple[Level 
     return None, ()
 
 
-def _is_status(statement: Statement) -> bool:
+def _is_status(statement: StatedStatus) -> bool:
     return statement.code is not None and category_of(statement) is not Category.NAME_CHECK
 
 
-def _decides(statements: Sequence[Statement]) -> bool:
+def _decides(statements: Sequence[StatedStatus]) -> bool:
     """Tell whether a level above the line says one and the same of every line in it."""
     codes = {normal_code(statement.code or "") for statement in statements}
     return len(codes) == 1 and not codes & _OF_SOME
 
 
-def _each_once(statements: tuple[Statement, ...]) -> tuple[Statement, ...]:
+def _each_once(statements: tuple[StatedStatus, ...]) -> tuple[StatedStatus, ...]:
     return tuple(dict.fromkeys(statements))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from app.payments.line_states import NOTHING_HEARD, LineStage, LineState, NameCheck, advance, state_after
 from app.payments.reason_codes import ReasonFlag
 from app.payments.status_codes import STATUSES
-from app.payments.status_report_model import Reason, Statement
+from app.payments.status_report_model import Reason, StatedStatus
 
 _ORDER = [LineStage.NONE, LineStage.RECEIVED, LineStage.ACCEPTED, LineStage.SETTLED]
 
@@ -18,11 +18,11 @@ _reasons = st.builds(
     code=st.sampled_from([None, "AM04", "AM05", "AC01"]),
     texts=st.sampled_from([(), ("J. de Jong",), ("W. de Jong",)]),
 )
-_statements = st.builds(Statement, code=_codes, reasons=st.lists(_reasons, max_size=2).map(tuple))
+_statements = st.builds(StatedStatus, code=_codes, reasons=st.lists(_reasons, max_size=2).map(tuple))
 
 
 def _after(*codes: str) -> LineState:
-    return state_after(Statement(code=code) for code in codes)
+    return state_after(StatedStatus(code=code) for code in codes)
 
 
 @pytest.mark.parametrize(
@@ -63,14 +63,14 @@ def test_the_stage_is_the_same_in_whatever_order_the_statements_come(codes: str,
 
 
 @given(st.lists(_statements, max_size=6), st.randoms(use_true_random=False))
-def test_the_same_reports_in_any_order_end_in_the_same_state(statements: list[Statement], random: Random):
+def test_the_same_reports_in_any_order_end_in_the_same_state(statements: list[StatedStatus], random: Random):
     """Reports overtake each other on their way; the outcome does not depend on it."""
     shuffled = random.sample(statements, len(statements))
     assert state_after(shuffled) == state_after(statements)
 
 
 @given(st.lists(_statements, max_size=6), st.data())
-def test_a_report_that_comes_twice_changes_nothing(statements: list[Statement], data: st.DataObject):
+def test_a_report_that_comes_twice_changes_nothing(statements: list[StatedStatus], data: st.DataObject):
     """Banks and people send the same report again."""
     state = state_after(statements)
     assert all(advance(state, again) == state for again in statements)
@@ -79,7 +79,7 @@ def test_a_report_that_comes_twice_changes_nothing(statements: list[Statement], 
 
 
 @given(st.lists(_statements, max_size=6), _statements)
-def test_no_statement_brings_a_line_back(statements: list[Statement], statement: Statement):
+def test_no_statement_brings_a_line_back(statements: list[StatedStatus], statement: StatedStatus):
     """Forward, to rejected, or to a contradiction: never back, and never out of a rejection by an acceptance."""
     before, after = state_after(statements).stage, advance(state_after(statements), statement).stage
     if before is LineStage.CONTRADICTION:
@@ -93,16 +93,18 @@ def test_no_statement_brings_a_line_back(statements: list[Statement], statement:
 
 
 @given(st.lists(_statements, max_size=6))
-def test_settled_and_rejected_together_are_always_a_contradiction(statements: list[Statement]):
+def test_settled_and_rejected_together_are_always_a_contradiction(statements: list[StatedStatus]):
     """Whatever else was said, money that both went and did not go is never closed or released by the machine."""
-    both = [Statement(code="ACSC"), *statements, Statement(code="RJCT")]
+    both = [StatedStatus(code="ACSC"), *statements, StatedStatus(code="RJCT")]
     assert state_after(both).stage is LineStage.CONTRADICTION
 
 
 def test_nothing_that_was_said_is_lost():
     """Codes that nobody told of are shown as the bank wrote them; a statement without a code says nothing."""
-    state = state_after([Statement(code="qxyz"), Statement(code="ACCP"), Statement(reasons=(Reason(code="AM05"),))])
-    assert state.heard == {Statement(code="qxyz"), Statement(code="ACCP")}
+    state = state_after(
+        [StatedStatus(code="qxyz"), StatedStatus(code="ACCP"), StatedStatus(reasons=(Reason(code="AM05"),))]
+    )
+    assert state.heard == {StatedStatus(code="qxyz"), StatedStatus(code="ACCP")}
     assert state.unknown_codes == {"qxyz"}
 
 
@@ -148,8 +150,8 @@ def test_of_several_name_checks_the_gravest_outcome_counts(codes: str, outcome: 
 
 def test_the_name_that_the_bank_proposes_is_given_as_it_writes_it():
     """A close match comes with the name that the other bank knows; a mismatch never does."""
-    close = Statement(code="RVMC", reasons=(Reason(code="PN02", texts=("J. de", "Jong")),))
-    none = Statement(code="RVNM", reasons=(Reason(code="PN01", texts=("geen overeenkomst",)),))
+    close = StatedStatus(code="RVMC", reasons=(Reason(code="PN02", texts=("J. de", "Jong")),))
+    none = StatedStatus(code="RVNM", reasons=(Reason(code="PN01", texts=("geen overeenkomst",)),))
     assert state_after([close]).name_check == NameCheck(code="RVMC", proposed_name="J. de Jong")
     assert state_after([none]).name_check == NameCheck(code="RVNM")
     assert NOTHING_HEARD.name_check is None
@@ -157,7 +159,7 @@ def test_the_name_that_the_bank_proposes_is_given_as_it_writes_it():
 
 def test_two_proposed_names_are_both_shown():
     """Which of them holds is for a person."""
-    names = [Statement(code="RVMC", reasons=(Reason(texts=(name,)),)) for name in ("W. de Jong", "J. de Jong")]
+    names = [StatedStatus(code="RVMC", reasons=(Reason(texts=(name,)),)) for name in ("W. de Jong", "J. de Jong")]
     assert state_after(names).name_check == NameCheck(code="RVMC", proposed_name="J. de Jong / W. de Jong")
 
 
@@ -165,8 +167,8 @@ def test_a_rejection_carries_its_reasons_and_flags_and_nobody_elses():
     """Why it was rejected decides what may happen next; a reason beside an acceptance does not."""
     state = state_after(
         [
-            Statement(code="ACWC", reasons=(Reason(code="AM05"),)),
-            Statement(code="RJCT", reasons=(Reason(code="AM04"), Reason(code="NARR", texts=("Saldo",)))),
+            StatedStatus(code="ACWC", reasons=(Reason(code="AM05"),)),
+            StatedStatus(code="RJCT", reasons=(Reason(code="AM04"), Reason(code="NARR", texts=("Saldo",)))),
         ]
     )
     assert state.reasons == {Reason(code="AM04"), Reason(code="NARR", texts=("Saldo",))}

@@ -105,6 +105,30 @@ def test_a_rejected_instruction_with_an_accepted_line_is_told():
     ]
 
 
+@pytest.mark.parametrize(
+    "report",
+    [
+        Report(status="RJCT", blocks=(Block(status="RJCT", lines=(Line(status="RJCT"),)),)),
+        Report(status="RJCT", blocks=(Block(lines=(Line(status="CANC"),)),)),
+        Report(status="RJCT", blocks=(Block(lines=(Line(status="RVNM"),)),)),
+        Report(blocks=(Block(status="PART", lines=(Line(status="RJCT"), Line(end_to_end_id="E2E-2", status="ACSP"))),)),
+    ],
+)
+def test_levels_that_agree_raise_no_alarm(report: Report):
+    """A rejected line in a rejected instruction in a rejected file is one rejection."""
+    assert _found(report) == []
+
+
+@pytest.mark.parametrize(("other", "codes"), [("ACSP", "ACSP, RJCT"), ("CANC", "CANC, RJCT")])
+def test_an_instruction_in_differing_blocks_is_told_once(other: str, codes: str):
+    """The rejection of another block is not above the lines of this one."""
+    report = Report(blocks=(Block(status=other, lines=(Line(status="ACSP"),)), Block(status="RJCT")))
+    told = [each for each in _found(report) if each.kind is DisagreementKind.STATEMENTS_DIFFER]
+    assert told == [Disagreement(kind=DisagreementKind.STATEMENTS_DIFFER, payment_information_id="PMT-1", stated=codes)]
+    overridden = [each.end_to_end_id for each in _found(report) if each.kind is DisagreementKind.REJECTION_OVERRIDDEN]
+    assert overridden == (["E2E-1"] if other == "CANC" else [])
+
+
 def test_a_line_that_is_named_without_anything_said_of_it_is_told():
     """Under PART a bank names lines to say something; here it did not say what."""
     report = Report(status="PART", blocks=(Block(status="PART", lines=(Line(),)),))

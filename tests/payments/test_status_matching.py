@@ -1,12 +1,12 @@
 import pytest
 
 from app.payments.status_matching import Stranger, is_same_id, match
-from app.payments.status_report_model import Statement
+from app.payments.status_report_model import StatedStatus
 from app.payments.status_reports import read_status_report
 from tests.payments.status_report_samples import OLDEST, Block, Line, Report
 
 FILE = {"PMT-1": ["E2E-1", "E2E-2"], "PMT-2": ["E2E-3"]}
-REJECTED = Statement(code="RJCT")
+REJECTED = StatedStatus(code="RJCT")
 
 
 def _places(report: Report, file: dict[str, list[str]] | None = None) -> set[tuple[int, int]]:
@@ -54,6 +54,12 @@ def test_a_line_that_is_not_the_files_is_a_stranger(block_id: str, end_to_end_id
     assert matched.strangers == (
         Stranger(payment_information_id=block_id or None, end_to_end_id=end_to_end_id or None, statement=REJECTED),
     )
+
+
+def test_the_word_for_no_id_names_no_line():
+    """NOTPROVIDED says that there is no id, also where a file has written it as one."""
+    assert _places(_one("PMT-1", "NotProvided"), {"PMT-1": ["NOTPROVIDED"]}) == set()
+    assert _places(_one("PMT-1", "NOTPROVIDED"), {"PMT-1": ["NOTPROVIDED"]}) == set()
 
 
 def test_an_id_that_fits_two_lines_fits_none():

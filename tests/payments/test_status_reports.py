@@ -10,8 +10,8 @@ from app.payments.errors import UnreadableDocument
 from app.payments.status_report_model import (
     InstructionStatus,
     Reason,
+    StatedStatus,
     StatedTotals,
-    Statement,
     StatusCount,
     StatusReport,
     TransactionStatus,
@@ -77,7 +77,7 @@ def test_each_version_with_blocks_says_the_same(version: str):
         created_at=datetime(2026, 4, 22, 7, 30, tzinfo=UTC),
         original_message_id="MSG-2026-04",
         original_message_name="pain.001.001.09",
-        group=Statement(code="PART"),
+        group=StatedStatus(code="PART"),
         group_totals=StatedTotals(
             count_text="3",
             by_status=(StatusCount(code="ACSP", count_text="2"), StatusCount(code="RJCT", count_text="1")),
@@ -85,14 +85,14 @@ def test_each_version_with_blocks_says_the_same(version: str):
         instructions=(
             InstructionStatus(
                 payment_information_id="PMT-1",
-                statement=Statement(code="PART"),
+                statement=StatedStatus(code="PART"),
                 totals=StatedTotals(count_text="2", by_status=(StatusCount(code="RJCT", count_text="1"),)),
                 transactions=(
                     TransactionStatus(
                         payment_information_id="PMT-1",
                         end_to_end_id="E2E-2",
                         instruction_id=None,
-                        statement=Statement(
+                        statement=StatedStatus(
                             code="RJCT",
                             reasons=(
                                 Reason(code="AC01", texts=("Rekeningnummer onbekend", "bij de ontvangende bank")),
@@ -107,7 +107,7 @@ def test_each_version_with_blocks_says_the_same(version: str):
             ),
             InstructionStatus(
                 payment_information_id="PMT-2",
-                statement=Statement(code="ACSP"),
+                statement=StatedStatus(code="ACSP"),
                 totals=StatedTotals(),
                 transactions=(),
             ),
@@ -126,7 +126,7 @@ def test_the_oldest_version_has_no_blocks_and_names_the_instruction_on_the_payme
     read = read_status_report(report.bytes())
     assert read.instructions == ()
     assert [(each.payment_information_id, each.end_to_end_id, each.statement) for each in read.transactions] == [
-        ("PMT-1", "E2E-1", Statement(code="RJCT", reasons=(Reason(code="AC04", texts=("Opgeheven",)),)))
+        ("PMT-1", "E2E-1", StatedStatus(code="RJCT", reasons=(Reason(code="AC04", texts=("Opgeheven",)),)))
     ]
 
 
@@ -182,8 +182,8 @@ def test_codes_and_reasons_stay_as_the_bank_wrote_them():
     """Unknown, own and lower-case codes are kept letter by letter; only the white space of the layout goes."""
     unknown = read_status_report(FLAVOURS["codes nobody knows"].bytes())
     padded = read_status_report(FLAVOURS["padded codes in lower case"].bytes())
-    assert unknown.group == Statement(code="QXYZ", reasons=(Reason(code="ZZ99"), Reason(proprietary="BANK-7")))
-    assert padded.group == Statement(code="rjct", reasons=(Reason(code="am04"),))
+    assert unknown.group == StatedStatus(code="QXYZ", reasons=(Reason(code="ZZ99"), Reason(proprietary="BANK-7")))
+    assert padded.group == StatedStatus(code="rjct", reasons=(Reason(code="am04"),))
 
 
 def test_nothing_that_is_said_twice_is_merged_or_dropped():
@@ -328,6 +328,11 @@ def test_a_damaged_report_is_refused_whole(damage: str):
 def test_what_can_be_read_in_two_ways_is_refused(old: str, new: str):
     """Two statuses for one payment inside one element say nothing that can be trusted."""
     assert _refusal(_xml(old, new)) == "element_repeated"
+
+
+def test_text_between_the_elements_is_no_part_of_a_value():
+    """Stray words in front of an id do not end up in it."""
+    assert read_status_report(_xml("<MsgId>", "stray<MsgId>")) == read_status_report(ONE_LINE_REJECTED.bytes())
 
 
 def test_an_element_inside_a_value_is_refused():

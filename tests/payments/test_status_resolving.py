@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.payments.line_states import LineStage, NameCheck, state_after
-from app.payments.status_report_model import Reason, Statement
+from app.payments.status_report_model import Reason, StatedStatus
 from app.payments.status_reports import read_status_report
 from app.payments.status_resolution import DisagreementKind, Level, Resolution, Standing
 from app.payments.status_resolving import resolve
@@ -42,7 +42,7 @@ def test_what_is_said_of_the_file_holds_for_every_line(code: str):
     """A status of the file alone reaches every instruction and line."""
     resolution = _resolved(Report(status=code))
     standings = [each.standing for each in (*resolution.instructions, *resolution.lines)]
-    assert standings == [Standing(level=Level.GROUP, statements=(Statement(code=code),))] * 5
+    assert standings == [Standing(level=Level.GROUP, statements=(StatedStatus(code=code),))] * 5
 
 
 def test_the_more_specific_statement_holds():
@@ -83,7 +83,7 @@ def test_below_an_instruction_that_is_partly_accepted_the_file_does_not_decide()
     report = Report(status="ACSP", blocks=(Block(status="PART"),))
     assert _lines(report)["E2E-1"] == (None, "")
     assert _resolved(report).instructions[0].standing == Standing(
-        level=Level.INSTRUCTION, statements=(Statement(code="PART"),)
+        level=Level.INSTRUCTION, statements=(StatedStatus(code="PART"),)
     )
 
 
@@ -101,7 +101,16 @@ def test_a_line_named_without_a_status_has_that_of_its_block_with_its_own_reason
     line = next(iter(_resolved(report).lines))
     assert line.standing == Standing(
         level=Level.INSTRUCTION,
-        statements=(Statement(code="RJCT", reasons=(Reason(code="AC04"), Reason(code="NARR"))),),
+        statements=(StatedStatus(code="RJCT", reasons=(Reason(code="AC04"), Reason(code="NARR"))),),
+    )
+
+
+def test_a_line_named_without_a_status_in_a_rejected_file_keeps_its_own_reason():
+    """The reason of the line is why it was rejected, wherever the rejection stands."""
+    report = Report(status="RJCT", blocks=(Block(lines=(Line(reasons=(Why(code="AM05"),)),)),))
+    line = next(iter(_resolved(report).lines))
+    assert line.standing == Standing(
+        level=Level.GROUP, statements=(StatedStatus(code="RJCT", reasons=(Reason(code="AM05"),)),)
     )
 
 
@@ -119,8 +128,20 @@ def test_a_name_check_of_a_line_does_not_hide_the_rejection_of_the_file():
     """Codes of the name check are no statuses, so both hold."""
     report = Report(status="RJCT", blocks=(Block(lines=(Line(status="RVNM"),)),))
     line = next(iter(_resolved(report).lines))
-    assert line.standing == Standing(level=Level.GROUP, statements=(Statement(code="RJCT"), Statement(code="RVNM")))
-    assert line.standing.statement == Statement(code="RJCT")
+    assert line.standing == Standing(
+        level=Level.GROUP, statements=(StatedStatus(code="RJCT"), StatedStatus(code="RVNM"))
+    )
+    assert line.standing.statement == StatedStatus(code="RJCT")
+
+
+def test_the_reason_of_a_name_check_is_no_reason_of_the_rejection():
+    """What the check found and why the file was rejected are two things."""
+    report = Report(status="RJCT", blocks=(Block(lines=(Line(status="RVMC", reasons=(Why(code="PN02"),)),)),))
+    line = next(iter(_resolved(report).lines))
+    assert line.standing.statements == (
+        StatedStatus(code="RJCT"),
+        StatedStatus(code="RVMC", reasons=(Reason(code="PN02"),)),
+    )
 
 
 def test_a_name_check_keeps_the_name_that_the_bank_proposes():
@@ -155,9 +176,16 @@ def test_a_line_that_is_stated_twice_keeps_its_rejection(codes: tuple[str, str])
     resolution = _resolved(report)
     line = next(iter(resolution.lines))
     assert {each.code for each in line.standing.statements} == {"ACSP", "RJCT"}
-    assert line.standing.statement == Statement(code="RJCT")
+    assert line.standing.statement == StatedStatus(code="RJCT")
     assert state_after(line.standing.statements).stage is LineStage.REJECTED
     assert [each.kind for each in resolution.disagreements] == [DisagreementKind.STATEMENTS_DIFFER]
+
+
+def test_a_line_that_is_stated_twice_in_the_same_way_is_stated_once():
+    """A bank that repeats itself says nothing more."""
+    resolution = _resolved(Report(blocks=(Block(lines=(Line(status="RJCT"),) * 2),)))
+    assert next(iter(resolution.lines)).standing.statements == (StatedStatus(code="RJCT"),)
+    assert resolution.disagreements == ()
 
 
 def test_a_line_that_is_both_settled_and_rejected_is_a_contradiction():
@@ -182,7 +210,7 @@ def test_an_instruction_in_two_blocks_decides_only_about_the_lines_that_each_nam
         LineStage.REJECTED,
         LineStage.NONE,
     ]
-    assert resolution.instructions[0].standing.statement == Statement(code="RJCT")
+    assert resolution.instructions[0].standing.statement == StatedStatus(code="RJCT")
     assert [each.kind for each in resolution.disagreements] == [DisagreementKind.STATEMENTS_DIFFER]
 
 
