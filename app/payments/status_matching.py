@@ -5,7 +5,7 @@ case. An id that fits two places fits none. `NOTPROVIDED` is how ISO writes that
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from app.payments.status_report_model import InstructionStatus, StatedStatus, StatusReport, TransactionStatus
 
@@ -36,9 +36,9 @@ class Mention:
 class Matched:
     """A report laid upon a file: what it says of each instruction and line, and what is not the file's."""
 
-    blocks: Mapping[int, list[InstructionStatus]] = field(default_factory=dict)
-    mentions: Mapping[LineKey, list[Mention]] = field(default_factory=dict)
-    strangers: tuple[Stranger, ...] = ()
+    blocks: Mapping[int, list[InstructionStatus]]
+    mentions: Mapping[LineKey, list[Mention]]
+    strangers: tuple[Stranger, ...]
 
 
 def match(report: StatusReport, instructions: Mapping[str, Sequence[str]]) -> Matched:

@@ -23,7 +23,7 @@ class Why:
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """What the bank says of one payment. `block_id` is written in the oldest version only, which has no blocks."""
+    """What the bank says of one payment."""
 
     end_to_end_id: str = "E2E-1"
     status: str = ""
