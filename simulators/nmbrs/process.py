@@ -1,11 +1,7 @@
 """Starts the simulator as a process and speaks to its control API, for tests, proofs and benchmarks."""
 
 import json
-import select
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,18 +14,15 @@ from pydantic import TypeAdapter
 from simulators.nmbrs.faults import FaultKind
 from simulators.nmbrs.sender import Delivery, Sending
 from simulators.nmbrs.world import Call
+from simulators.started import ROOT, SimulatorError, started
 
-ROOT: Final = Path(__file__).resolve().parents[2]
+__all__ = ["ROOT", "SimulatorClient", "SimulatorError", "run_simulator"]
+
 DEMO: Final = Path(__file__).with_name("demo.json")
-_READY: Final = "nmbrs-simulator listening on "
 _CALLS: Final = TypeAdapter(list[Call])
 _DELIVERIES: Final = TypeAdapter(list[Delivery])
 
 Json = Mapping[str, Any]
-
-
-class SimulatorError(RuntimeError):
-    """The simulator did not start, or refused what was asked of it; the text is its own."""
 
 
 class SimulatorClient:
@@ -152,59 +145,18 @@ def run_simulator(
     data: Path | Mapping[str, Any] = DEMO, *, port: int = 0, start_seconds: float = 30
 ) -> Iterator[SimulatorClient]:
     """A simulator of its own on `data` (a file or its content) while the block runs. Raises SimulatorError."""
-    with tempfile.TemporaryDirectory(prefix="nmbrs-simulator-") as folder:
-        errors = Path(folder) / "errors.txt"
+    with tempfile.TemporaryDirectory(prefix="nmbrs-simulator-data-") as folder:
         file = data if isinstance(data, Path) else _written(Path(folder), data)
-        with errors.open("wb") as error_file:
-            process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "simulators.nmbrs", "--stop-at-end-of-input"),
-                    *("--port", str(port), "--data", str(file.resolve())),
-                ],
-                cwd=ROOT,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=error_file,
-            )
-        try:
-            client = SimulatorClient(_address(process, errors, start_seconds), process.pid)
+        options = ("--port", str(port), "--data", str(file.resolve()))
+        with started("nmbrs", *options, start_seconds=start_seconds) as process:
+            client = SimulatorClient(process.base_url, process.pid)
             try:
                 yield client
             finally:
                 client.close()
-        finally:
-            _end(process)
 
 
 def _written(folder: Path, data: Mapping[str, Any]) -> Path:
     file = folder / "data.json"
     file.write_text(json.dumps(data), encoding="utf-8")
     return file
-
-
-def _address(process: subprocess.Popen[bytes], errors: Path, start_seconds: float) -> str:
-    """What the process says on its one line of output."""
-    deadline = time.monotonic() + start_seconds
-    stdout = process.stdout
-    while stdout and (left := deadline - time.monotonic()) > 0:
-        if select.select([stdout], [], [], left)[0]:
-            line = stdout.readline().decode()
-            if line.startswith(_READY):
-                return line.removeprefix(_READY).strip()
-            if not line:
-                process.wait(timeout=start_seconds)  # it ended; then its words are all there
-            raise SimulatorError(f"the simulator did not start: {line}{errors.read_text(encoding='utf-8')}")
-    raise SimulatorError(f"the simulator was not ready within {start_seconds} s")
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End that process, politely first, and release its pipes."""
-    process.terminate()
-    try:
-        process.wait(timeout=10)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait(timeout=10)
-    for pipe in (process.stdin, process.stdout):
-        if pipe:
-            pipe.close()
