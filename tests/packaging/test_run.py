@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = ["demo", "test", "check", "serve", "worker", "doctor", "cli", "migrate", "prove", "lock"]
-SIMULATORS = ["nmbrs-simulator"]
+SIMULATORS = ["nmbrs-simulator", "bank-simulator"]
 
 
 def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
