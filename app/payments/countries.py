@@ -16,9 +16,6 @@ _JOINED_LATER = {
     "MC": date(2009, 1, 1),
     "HR": date(2013, 7, 1),
     "SM": date(2014, 2, 1),
-    "GG": date(2016, 5, 1),
-    "IM": date(2016, 5, 1),
-    "JE": date(2016, 5, 1),
     "AD": date(2019, 3, 1),
     "VA": date(2019, 3, 1),
     "AL": date(2025, 10, 7),
@@ -54,12 +51,15 @@ EEA_COUNTRIES = frozenset(
     }
     | {"LV", "MT", "NL", "NO", "PL", "PT", "RO", "SE", "SI", "SK"}
 )
-# Country code in the IBAN -> first day on which a SEPA credit transfer can reach it. Gibraltar (GI), Guernsey, Jersey
-# and the Isle of Man are territories of the British membership with codes of their own.
+# Country code in the IBAN -> first day on which a SEPA credit transfer can reach it. Gibraltar (GI) is a territory of the
+# British membership with a code of its own.
 SEPA_COUNTRIES = dict.fromkeys([*sorted(EEA_COUNTRIES), "CH", "GB", "GI"], _START) | _JOINED_LATER
 
-# Parts of France and Finland: their IBANs begin with FR and FI (ISO 13616 registry), so these codes are mistakes.
-CODES_WITHOUT_IBAN = frozenset({"AX", "BL", "GF", "GP", "MF", "MQ", "NC", "PF", "PM", "RE", "TF", "WF", "YT"})
+# Parts of France and Finland, and Guernsey, Jersey and the Isle of Man: their IBANs begin with FR, FI and GB (ISO 13616
+# registry, EPC409-09), so these codes are mistakes, also where they are the country in a BIC.
+CODES_WITHOUT_IBAN = frozenset(
+    {"AX", "BL", "GF", "GG", "GP", "IM", "JE", "MF", "MQ", "NC", "PF", "PM", "RE", "TF", "WF", "YT"}
+)
 
 _NAMES = """
 AE United Arab Emirates|Verenigde Arabische Emiraten
