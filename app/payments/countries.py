@@ -51,8 +51,8 @@ EEA_COUNTRIES = frozenset(
     }
     | {"LV", "MT", "NL", "NO", "PL", "PT", "RO", "SE", "SI", "SK"}
 )
-# Country code in the IBAN -> first day on which a SEPA credit transfer can reach it. Gibraltar (GI) is a territory of the
-# British membership with a code of its own.
+# Country code in the IBAN -> first day on which a SEPA credit transfer can reach it. Gibraltar (GI) is a territory of
+# the British membership with a code of its own.
 SEPA_COUNTRIES = dict.fromkeys([*sorted(EEA_COUNTRIES), "CH", "GB", "GI"], _START) | _JOINED_LATER
 
 # Parts of France and Finland, and Guernsey, Jersey and the Isle of Man: their IBANs begin with FR, FI and GB (ISO 13616

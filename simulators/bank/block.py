@@ -3,10 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Final
 
 from lxml import etree
 
 from simulators.bank.order import Reason
+
+_NUMBERED: Final = frozenset({"PmtInf", "CdtTrfTxInf", "Ustrd", "Strd"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,23 +33,26 @@ class Block:
         start = f"{self.where}/" if self.where else ""
         return [Block(element=each, where=f"{start}{path}[{n}]") for n, each in enumerate(found, start=1)]
 
-    def leaves(self) -> Iterator[tuple[str, str]]:
-        """Every element without elements inside: its place and its text."""
+    def leaves(self) -> Iterator[tuple[etree._Element, str]]:
+        """Every element without elements inside, and its text."""
         for element in self.element.iter():
             if len(element) == 0:
-                yield self._place(element), element.text or ""
+                yield element, element.text or ""
 
     def reason(self, code: str, path: str, text: str) -> Reason:
         """A refusal because of what stands, or is missing, there."""
         return Reason(code=code, where=f"{self.where}/{path}".strip("/"), text=text)
 
-    def _place(self, element: etree._Element) -> str:
-        names = [etree.QName(element).localname]
-        for parent in element.iterancestors():
-            if parent is self.element:
+    def place(self, element: etree._Element) -> str:
+        """Where an element inside stands."""
+        steps = []
+        for each in (element, *element.iterancestors()):
+            if each is self.element:
                 break
-            names.append(etree.QName(parent).localname)
-        return "/".join(reversed(names))
+            name = etree.QName(each).localname
+            number = 1 + sum(1 for _ in each.itersiblings(each.tag, preceding=True))
+            steps.append(f"{name}[{number}]" if name in _NUMBERED else name)
+        return "/".join(reversed(steps))
 
     def _qualified(self, path: str) -> str:
         return _in_namespace(path, etree.QName(self.element).namespace or "")

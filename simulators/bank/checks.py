@@ -17,7 +17,6 @@ from simulators.bank.block import Block
 from simulators.bank.order import Batch, PaymentOrder, Reason, Transfer
 from simulators.bank.rulebook import Rulebook
 
-_LONGEST_ID: Final = 35
 _LONGEST_NAME: Final = 70
 _SMALLEST, _LARGEST = Decimal("0.01"), Decimal("999999999.99")
 _BICS: Final = ("BIC", "BICFI")
@@ -64,13 +63,13 @@ def _booked_batch(batch: Block) -> Batch:
 
 
 def _texts(message: Block) -> Iterator[Reason]:
-    for where, text in message.leaves():
+    for element, text in message.leaves():
         if not text:
-            yield Reason(code="CH16", where=where, text="an empty element")
+            yield message.reason("CH16", message.place(element), "an empty element")
         elif strange_characters(text):
-            yield Reason(code="RR10", where=where, text="a character outside the SEPA character set")
+            yield message.reason("RR10", message.place(element), "a character outside the SEPA character set")
         elif text != text.strip():
-            yield Reason(code="CH16", where=where, text="a blank before or after the value")
+            yield message.reason("CH16", message.place(element), "a blank before or after the value")
 
 
 def _header(message: Block, batches: Sequence[Block], rules: Rulebook) -> Iterator[Reason]:
@@ -205,11 +204,8 @@ def _remittance(transfer: Block) -> Iterator[Reason]:
 
 def _identifications(block: Block, paths: Sequence[str]) -> Iterator[Reason]:
     for path in paths:
-        text = block.text(path) or ""
-        if not is_identification(text):
+        if not is_identification(block.text(path) or ""):
             yield block.reason("CH16", path, "a slash at an end, or two in a row")
-        if len(text) > _LONGEST_ID:
-            yield block.reason("CH16", path, f"more than {_LONGEST_ID} characters")
 
 
 def _doubled_ids(batches: Sequence[Block]) -> Iterator[Reason]:
