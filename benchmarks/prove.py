@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from benchmarks.prove_files import prove_files
 from tests.end_to_end.kills import Journal, kill_under_load
 from tests.end_to_end.town import running_town
 from tests.support.postgres import remove_shared_folder, running_database
@@ -34,7 +35,7 @@ def kills(count: int, seed: int) -> str:
     )
 
 
-PROOFS: dict[str, tuple[Callable[[int, int], str], int]] = {"kills": (kills, 100)}
+PROOFS: dict[str, tuple[Callable[[int, int], str], int]] = {"files": (prove_files, 10_000), "kills": (kills, 100)}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -94,8 +94,8 @@ def compute(ctx: Context, session: Session, batch: PaymentBatch) -> dict[str, An
     account = session.get_one(DebtorAccount, batch.debtor_account_id)
     transfers = transfers_of(session, batch.id)
     _renew_attempts(ctx, session, transfers)
-    drafts = rules.judge([_rule_line(row) for row in transfers], _facts(ctx, session, batch, account, transfers))
-    _settle_statuses(transfers, drafts)
+    drafts = rules.judge([rule_line(row) for row in transfers], _facts(ctx, session, batch, account, transfers))
+    settle_statuses(transfers, drafts)
     session.add_all(transfers)
     keys = _store_findings(ctx, session, batch, transfers, drafts)
     content = BatchContent(
@@ -150,7 +150,8 @@ def _renew_attempts(ctx: Context, session: Session, transfers: Sequence[CreditTr
         row.end_to_end_id = identifiers.end_to_end_id(ctx.identifier_secret, row.obligation_id, row.attempt)
 
 
-def _rule_line(row: CreditTransfer) -> rules.RuleLine:
+def rule_line(row: CreditTransfer) -> rules.RuleLine:
+    """Return a line as the rules look at it."""
     return rules.RuleLine(
         position=row.position,
         status_pays=row.decision == Decision.PAY,
@@ -225,7 +226,7 @@ def claimed_in_period(session: Session, run: PayrollRun, creditors: Sequence[str
     return set(session.exec(statement))
 
 
-def _settle_statuses(transfers: Sequence[CreditTransfer], drafts: Sequence[Draft]) -> None:
+def settle_statuses(transfers: Sequence[CreditTransfer], drafts: Sequence[Draft]) -> None:
     """A person's decision stands; a line that would be paid but has an error becomes invalid, the others go on."""
     wrong = {draft.position for draft in drafts if CATALOGUE[draft.code].severity is Severity.ERROR}
     for row in transfers:

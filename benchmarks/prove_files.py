@@ -1,0 +1,324 @@
+"""Proof `files`: whatever a payroll package sends, each line is paid exactly as approved or refused by name.
+
+Made-up batches go the real way, without the database: a line of the source is written (`rules.write_line`), judged
+(`rules.judge`), settled, put in a file (`filing`, `sepa.build_file`). Then the file is read back by a parser of this
+proof's own and handed to the simulated bank, which shares no code with the service.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from random import Random
+from uuid import UUID
+
+from app.core.clock import AMSTERDAM, amsterdam_date
+from app.core.money import CURRENCY
+from app.payments import characters, filing, identifiers, revising, rules, sepa
+from app.payments.bank_profiles import profile_for
+from app.payments.filing import BatchContent
+from app.payments.findings import CATALOGUE, Draft, text_of
+from app.payments.models import (
+    AccountState,
+    BatchStatus,
+    CreditTransfer,
+    DebtorAccount,
+    Decision,
+    LinkMode,
+    PaymentBatch,
+    Severity,
+    TransferKind,
+    TransferStatus,
+)
+from app.payments.ports import RemittanceKind
+from app.payments.rules import BatchFacts
+from app.payments.sepa_model import FileContent
+from benchmarks.file_reader import CHARACTERS, ReadFile, read_file
+from benchmarks.hostile_batches import MadeBatch, MadeLine, made_batch
+from simulators.bank.books import Books
+from simulators.bank.clock import BankClock
+from simulators.bank.process import BankClient, run_bank
+from simulators.bank.upload import Upload
+
+_KEY = b"a key for the proof of files only"
+_FORGET_EVERY = 500  # batches, so that the bank in this process does not fill the memory
+_SAMPLE_EVERY = 50  # batches that hold a file, handed in over a socket as well
+_TIDY = re.compile(r"[^ ]+( [^ ]+)*")
+
+
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """What was tried."""
+
+    batches: int = 0
+    files: int = 0
+    paid: int = 0
+    refused: int = 0
+    over_sockets: int = 0
+
+    def __str__(self) -> str:
+        """The figure of the proof."""
+        return (
+            f"{self.batches} batches: {self.paid} lines in {self.files} files, each valid, read back exactly as "
+            f"approved and taken by the bank ({self.over_sockets} over a socket); {self.refused} lines refused by name"
+        )
+
+
+def prove_files(count: int, seed: int) -> str:
+    """Try so many batches; AssertionError names the first that does not hold."""
+    tally = Tally()
+    clock = BankClock(lambda: datetime.now(UTC))
+    books = Books(clock)
+    with run_bank() as bank:
+        for number in range(1, count + 1):
+            try:
+                data = try_batch(made_batch(seed, number), books, tally)
+                if data is not None and tally.files % _SAMPLE_EVERY == 1:
+                    _hand_in(bank, data, clock)
+                    tally.over_sockets += 1
+            except Exception as error:
+                raise AssertionError(f"batch {number}: {type(error).__name__}: {error}") from error
+            if number % _FORGET_EVERY == 0:
+                books.reset()
+                print(tally, flush=True)
+    assert tally.files, "no batch made a file"
+    assert tally.refused, "no line was refused"
+    return str(tally)
+
+
+def try_batch(made: MadeBatch, books: Books, tally: Tally) -> bytes | None:
+    """Take one batch the whole way; gives its file, None when nothing in it can be paid."""
+    rows = [_row(made, line) for line in made.lines]
+    drafts = rules.judge([revising.rule_line(row) for row in rows], _facts(made))
+    revising.settle_statuses(rows, drafts)
+    tally.batches += 1
+    tally.refused += sum(row.status == TransferStatus.INVALID for row in rows)
+    check_verdicts(made, rows, drafts)
+    content = _content(made, rows)
+    if not content.paid:
+        return None
+    wanted = filing.file_content(content, created_at=made.created_at)
+    data = sepa.build_file(wanted)
+    tally.files += 1
+    tally.paid += len(content.paid)
+    assert sepa.write_file(wanted) == data, "the same content gives the same bytes"
+    check_file(made, rows, wanted, read_file(data))
+    _check_bank(books, made, wanted, data)
+    return data
+
+
+def _row(made: MadeBatch, line: MadeLine) -> CreditTransfer:
+    """The line as it would be stored."""
+    transfer = line.transfer
+    written = rules.write_line(transfer, category_purpose=line.purpose, known_kind=None)
+    obligation_id = _id(made, 1_000 + transfer.position)
+    return CreditTransfer(
+        id=_id(made, 100_000 + transfer.position),
+        batch_id=_id(made, 1),
+        obligation_id=obligation_id,
+        position=transfer.position,
+        status=TransferStatus.HELD,
+        decision=Decision.EXCLUDE if line.is_left_out else Decision.PAY,
+        attempt=1,
+        end_to_end_id=identifiers.end_to_end_id(_KEY, obligation_id, 1),
+        amount_cents=transfer.amount_cents or 0,
+        currency=transfer.currency,
+        kind=written.kind,
+        creditor_name=written.creditor_name,
+        creditor_name_original=transfer.creditor_name,
+        creditor_iban=written.creditor_iban,
+        creditor_bic=written.creditor_bic,
+        remittance_kind=written.remittance_kind,
+        remittance_text=written.remittance_text,
+        remittance_text_original=transfer.remittance_text,
+        reference_type=written.reference_type,
+        reference_issuer=written.reference_issuer,
+        source_debtor_iban=line.debtor_iban,
+        source_creditor_bic=transfer.creditor_bic,
+        source_execution_date=made.execution_date,
+    )
+
+
+def _id(made: MadeBatch, number: int) -> UUID:
+    return UUID(int=Random(f"{made.number}:{made.created_at}:{number}").getrandbits(128), version=4)
+
+
+def _facts(made: MadeBatch) -> BatchFacts:
+    return BatchFacts(
+        debtor_iban=made.debtor_iban,
+        requested_execution_date=made.execution_date,
+        today=amsterdam_date(made.created_at),
+        run_description="Salaris",
+        run_is_locked=True,
+        is_upload=False,
+        source_debtor_iban=made.lines[0].debtor_iban,
+        source_execution_date=made.execution_date,
+        people_in_run=len(made.lines),
+        people_missing=0,
+        paid_before_in_period=0,
+    )
+
+
+def _content(made: MadeBatch, rows: Sequence[CreditTransfer]) -> BatchContent:
+    account = DebtorAccount(
+        id=_id(made, 2),
+        employer_id=_id(made, 3),
+        iban=made.debtor_iban,
+        bic=made.debtor_bic,
+        holder_name=characters.clean(made.debtor_name).text,
+        bank_profile=profile_for(made.debtor_iban).code,
+        file_schema=made.schema,
+        batch_booking=made.batch_booking,
+        state=AccountState.CONFIRMED,
+        created_at=made.created_at,
+    )
+    batch = PaymentBatch(
+        id=_id(made, 1),
+        employer_id=account.employer_id,
+        administration_id=_id(made, 4),
+        run_id=_id(made, 5),
+        reading_id=_id(made, 6),
+        debtor_account_id=account.id,
+        mode=LinkMode.LIVE,
+        status=BatchStatus.PENDING,
+        revision=1,
+        digest="",
+        requested_execution_date=made.execution_date,
+        number_of_transactions=0,
+        control_sum_cents=0,
+        source_equal_at=made.created_at,
+        created_at=made.created_at,
+        updated_at=made.created_at,
+    )
+    return BatchContent(batch=batch, account=account, transfers=rows, acknowledgement_keys=[], environment="proof")
+
+
+# ------------------------------------------------------------------------------------------------------------ findings
+
+
+def check_verdicts(made: MadeBatch, rows: Sequence[CreditTransfer], drafts: Sequence[Draft]) -> None:
+    """Each bad line is refused by a finding that names it and its field; no good line is refused."""
+    named: dict[int, set[str]] = {}
+    for draft in drafts:
+        if CATALOGUE[draft.code].severity is Severity.ERROR:
+            assert draft.position is not None, f"{draft.code} names no line"
+            assert draft.field, f"{draft.code} names no field"
+            named.setdefault(draft.position, set()).add(draft.field)
+            texts = " ".join(text_of(draft.code, draft.figures))
+            assert made.debtor_iban not in texts, f"{draft.code} tells an account"
+    for line, row in zip(made.lines, rows, strict=True):
+        fields = named.get(row.position, set())
+        where = f"line {row.position} of {len(rows)}"
+        assert line.bad <= fields, f"{where}: nothing says what is wrong with {sorted(line.bad - fields)}"
+        wrongly = fields - line.bad - line.doubtful
+        assert not wrongly, f"{where}: {sorted(wrongly)} called wrong: {line.transfer}"
+        status = TransferStatus.INVALID if fields else TransferStatus.PAYABLE
+        assert row.status == (TransferStatus.EXCLUDED if line.is_left_out else status), f"{where} is {row.status}"
+
+
+# --------------------------------------------------------------------------------------------------------------- files
+
+
+def check_file(made: MadeBatch, rows: Sequence[CreditTransfer], wanted: FileContent, read: ReadFile) -> None:
+    """The file says exactly what was approved: the account, the day, and each payable line once, by kind."""
+    kinds = [kind for kind in TransferKind if any(row.kind == kind for row in _payable(rows))]
+    approved = [[row for row in _payable(rows) if row.kind == kind] for kind in kinds]
+    assert read.schema == made.schema
+    assert read.header == {
+        "MsgId": wanted.message_id,
+        "CreDtTm": made.created_at.astimezone(AMSTERDAM).replace(tzinfo=None).isoformat(timespec="seconds"),
+        "NbOfTxs": str(sum(map(len, approved))),
+        "CtrlSum": _euros(row.amount_cents for group in approved for row in group),
+        "InitgPty/Nm": made.debtor_name,
+    }
+    assert [block.lines for block in read.blocks] == [[*map(_as_read, group)] for group in approved], "the lines"
+    for number, (kind, group, block) in enumerate(zip(kinds, approved, read.blocks, strict=True), start=1):
+        assert block.values == _block_values(made, kind, group, f"{wanted.message_id}-{number}"), "an instruction"
+    sources = {line.transfer.position: line for line in made.lines}
+    for group in approved:
+        for row in group:
+            _check_against_source(row, sources[row.position])
+
+
+def _payable(rows: Sequence[CreditTransfer]) -> list[CreditTransfer]:
+    return [row for row in rows if row.status == TransferStatus.PAYABLE]
+
+
+def _euros(cents: Iterator[int]) -> str:
+    total = sum(cents)
+    return f"{total // 100}.{total % 100:02d}"
+
+
+def _as_read(row: CreditTransfer) -> Mapping[str, str]:
+    """What must be read back for a line, nothing more."""
+    values = {
+        "end_to_end_id": row.end_to_end_id,
+        "amount": _euros(iter([row.amount_cents])),
+        "name": row.creditor_name,
+        "iban": row.creditor_iban,
+    }
+    if row.creditor_bic is not None:
+        values["bic"] = row.creditor_bic
+    if row.remittance_kind == RemittanceKind.UNSTRUCTURED:
+        values["text"] = row.remittance_text
+    if row.remittance_kind == RemittanceKind.STRUCTURED:
+        issuer = "ISO" if row.remittance_text.startswith("RF") else "CUR"
+        values |= {"reference_type": "SCOR", "reference_issuer": issuer, "reference": row.remittance_text}
+    return values
+
+
+def _block_values(made: MadeBatch, kind: TransferKind, group: Sequence[CreditTransfer], name: str) -> dict[str, str]:
+    is_new = made.schema.endswith("09")
+    values = {
+        "PmtInfId": name,
+        "PmtMtd": "TRF",
+        "BtchBookg": str(made.batch_booking).lower(),
+        "NbOfTxs": str(len(group)),
+        "CtrlSum": _euros(row.amount_cents for row in group),
+        "PmtTpInf/SvcLvl/Cd": "SEPA",
+        "ReqdExctnDt/Dt" if is_new else "ReqdExctnDt": made.execution_date.isoformat(),
+        "Dbtr/Nm": made.debtor_name,
+        "DbtrAcct/Id/IBAN": made.debtor_iban,
+        "ChrgBr": "SLEV",
+    }
+    if kind is TransferKind.SALARY:
+        values["PmtTpInf/CtgyPurp/Cd"] = "SALA"
+    if made.debtor_bic is None:
+        return values | {"DbtrAgt/FinInstnId/Othr/Id": "NOTPROVIDED"}
+    return values | {f"DbtrAgt/FinInstnId/{'BICFI' if is_new else 'BIC'}": made.debtor_bic}
+
+
+def _check_against_source(row: CreditTransfer, line: MadeLine) -> None:
+    """What is paid is what the source said: cents, account, currency; a text that can be written as it is, is."""
+    transfer, where = line.transfer, f"line {row.position}"
+    assert row.amount_cents == transfer.amount_cents, f"{where}: other cents than the source's"
+    assert transfer.currency == CURRENCY, f"{where}: not in euros"
+    assert row.creditor_iban == line.iban, f"{where}: another account than the source's"
+    for original, written, most in (
+        (transfer.creditor_name, row.creditor_name, 70),
+        (transfer.remittance_text, row.remittance_text, 140),
+    ):
+        assert len(written) <= most, f"{where}: a text of {len(written)} characters"
+        if set(original) <= CHARACTERS and len(original) <= most and _TIDY.fullmatch(original):
+            assert written == original, f"{where}: a text was changed without need"
+
+
+def _check_bank(books: Books, made: MadeBatch, wanted: FileContent, data: bytes) -> None:
+    """The bank takes the file, and has read the same payments in it."""
+    books.clock.put(made.created_at)
+    taken = books.take(data, file_name=f"{wanted.message_id}.xml")
+    assert isinstance(taken, Upload), f"the bank refuses: {taken}"
+    paid = [
+        (each.end_to_end_id, each.amount_cents, each.creditor_name, each.creditor_iban, each.remittance_text)
+        for block in wanted.instructions
+        for each in block.transfers
+    ]
+    booked = [(line.end_to_end_id, line.cents, line.name, line.iban, line.text) for _, line in taken.order.transfers()]
+    assert booked == paid, "the bank reads other payments"
+
+
+def _hand_in(bank: BankClient, data: bytes, clock: BankClock) -> None:
+    """Over a socket, as a person would."""
+    bank.put_clock(clock.now())
+    shown = bank.upload(data)
+    bank.sign(shown["id"])
