@@ -88,13 +88,11 @@ def prove_files(count: int, seed: int) -> str:
 
 def try_batch(made: MadeBatch, books: Books, tally: Tally) -> bytes | None:
     """Take one batch the whole way; gives its file, None when nothing in it can be paid."""
-    rows = [_row(made, line) for line in made.lines]
-    drafts = rules.judge([revising.rule_line(row) for row in rows], _facts(made))
-    revising.settle_statuses(rows, drafts)
+    rows, drafts = judged_rows(made)
     tally.batches += 1
     tally.refused += sum(row.status == TransferStatus.INVALID for row in rows)
     check_verdicts(made, rows, drafts)
-    content = _content(made, rows)
+    content = content_of(made, rows)
     if not content.paid:
         return None
     wanted = filing.file_content(content, created_at=made.created_at)
@@ -105,6 +103,14 @@ def try_batch(made: MadeBatch, books: Books, tally: Tally) -> bytes | None:
     check_file(made, rows, wanted, read_file(data))
     _check_bank(books, made, wanted, data)
     return data
+
+
+def judged_rows(made: MadeBatch) -> tuple[list[CreditTransfer], list[Draft]]:
+    """The lines as they would be stored with their statuses, and the findings on them."""
+    rows = [_row(made, line) for line in made.lines]
+    drafts = rules.judge([revising.rule_line(row) for row in rows], _facts(made))
+    revising.settle_statuses(rows, drafts)
+    return rows, drafts
 
 
 def _row(made: MadeBatch, line: MadeLine) -> CreditTransfer:
@@ -159,7 +165,8 @@ def _facts(made: MadeBatch) -> BatchFacts:
     )
 
 
-def _content(made: MadeBatch, rows: Sequence[CreditTransfer]) -> BatchContent:
+def content_of(made: MadeBatch, rows: Sequence[CreditTransfer]) -> BatchContent:
+    """The batch with its rows, as files are made of."""
     account = DebtorAccount(
         id=_id(made, 2),
         employer_id=_id(made, 3),
