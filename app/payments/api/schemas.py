@@ -18,6 +18,7 @@ from pydantic import (
 
 from app.core.money import cents_to_text, text_to_cents
 from app.payments.models import Decision, LinkMode, TransferKind
+from app.payments.sepa_model import BIC_PATTERN
 
 
 def _printable(text: str) -> str:
@@ -80,7 +81,7 @@ class NewDebtorAccount(Strict):
 
     iban: Annotated[str, StringConstraints(min_length=5, max_length=60)] = Field(examples=["NL02ABNA0123456789"])
     holder_name: Text
-    bic: Annotated[str, StringConstraints(pattern="^[A-Z]{6}[A-Z0-9]{2}([A-Z0-9]{3})?$")] | None = None
+    bic: Annotated[str, StringConstraints(pattern=f"^{BIC_PATTERN.pattern}$")] | None = None
     file_schema: Literal["pain.001.001.09", "pain.001.001.03"] | None = None
     batch_booking: StrictBool = True
 
