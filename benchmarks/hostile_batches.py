@@ -11,18 +11,21 @@ from typing import Final
 
 from app.core.clock import amsterdam_date
 from app.payments.bank_days import is_bank_day
+from app.payments.models import TransferKind
 from app.payments.ports import RemittanceKind, SourceTransfer
 from app.payments.sepa_model import SCHEMAS
 from benchmarks.hostile_values import Verdict, account, amount, dutch_iban, name, remittance
 
 _BICS: Final = (None, None, "INGBNL2A", "ABNANL2AXXX", "ingbnl2a", "", "INGB NL 2A", "X<&>")
+_KINDS: Final = (None,) * 18 + tuple(TransferKind)
 _FIRST_MOMENT: Final = datetime(2026, 11, 21, 6, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MadeLine:
-    """A line of the source with the purpose and account of its block, and whether people leave it out.
+    """A line of the source with the purpose and account of its block, and what people do with it.
 
+    `known_kind` is what they called this creditor before, `changed_kind` what they call it now, None without a word.
     Errors must name every field in `bad`, may name those in `doubtful`, and no other. `iban` is the account in its
     canonical form, empty when it is bad.
     """
@@ -31,6 +34,8 @@ class MadeLine:
     purpose: str | None
     debtor_iban: str
     is_left_out: bool
+    known_kind: TransferKind | None
+    changed_kind: TransferKind | None
     iban: str
     bad: frozenset[str]
     doubtful: frozenset[str]
@@ -130,6 +135,8 @@ def _line(rng: Random, position: int, *, purpose: str | None, payer: str, debtor
         purpose=purpose,
         debtor_iban=payer,
         is_left_out=rng.random() < 0.05,  # noqa: PLR2004 - a share
+        known_kind=rng.choice(_KINDS),
+        changed_kind=rng.choice(_KINDS),
         iban=canonical,
         bad=frozenset(bad),
         doubtful=frozenset(field for field, value in drawn.items() if value.verdict is Verdict.EITHER),

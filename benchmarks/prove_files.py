@@ -14,7 +14,7 @@ from uuid import UUID
 
 from app.core.clock import AMSTERDAM, amsterdam_date
 from app.core.money import CURRENCY
-from app.payments import characters, filing, identifiers, revising, rules, sepa
+from app.payments import characters, filing, identifiers, receiving, revising, rules, sepa
 from app.payments.bank_profiles import profile_for
 from app.payments.filing import BatchContent
 from app.payments.findings import CATALOGUE, Draft, text_of
@@ -116,9 +116,9 @@ def judged_rows(made: MadeBatch) -> tuple[list[CreditTransfer], list[Draft]]:
 def _row(made: MadeBatch, line: MadeLine) -> CreditTransfer:
     """The line as it would be stored."""
     transfer = line.transfer
-    written = rules.write_line(transfer, category_purpose=line.purpose, known_kind=None)
+    written = rules.write_line(transfer, category_purpose=line.purpose, known_kind=line.known_kind)
     obligation_id = _id(made, 1_000 + transfer.position)
-    return CreditTransfer(
+    row = CreditTransfer(
         id=_id(made, 100_000 + transfer.position),
         batch_id=_id(made, 1),
         obligation_id=obligation_id,
@@ -143,6 +143,10 @@ def _row(made: MadeBatch, line: MadeLine) -> CreditTransfer:
         source_creditor_bic=transfer.creditor_bic,
         source_execution_date=made.execution_date,
     )
+    if line.changed_kind is not None:
+        row.kind = line.changed_kind
+        receiving.rewrite_text(row)
+    return row
 
 
 def _id(made: MadeBatch, number: int) -> UUID:
