@@ -88,7 +88,7 @@ _LAYOUTS: Final[Sequence[Callable[[str], str]]] = (
 
 
 def _digit_changed(rng: Random, iban: str, _debtor: str) -> str:
-    places = [place for place in range(4, len(iban)) if iban[place].isdigit()]
+    places = [place for place in range(2, len(iban)) if iban[place].isdigit()]
     place = rng.choice(places)
     return f"{iban[:place]}{(int(iban[place]) + rng.randint(1, 9)) % 10}{iban[place + 1 :]}"
 
