@@ -5,19 +5,17 @@ Made-up batches go the real way, without the database: a line of the source is w
 proof's own and handed to the simulated bank, which shares no code with the service.
 """
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import Random
 from uuid import UUID
 
-from app.core.clock import AMSTERDAM, amsterdam_date
-from app.core.money import CURRENCY
+from app.core.clock import amsterdam_date
 from app.payments import characters, filing, identifiers, receiving, revising, rules, sepa
 from app.payments.bank_profiles import profile_for
 from app.payments.filing import BatchContent
-from app.payments.findings import CATALOGUE, Draft, text_of
+from app.payments.findings import Draft
 from app.payments.models import (
     AccountState,
     BatchStatus,
@@ -26,14 +24,12 @@ from app.payments.models import (
     Decision,
     LinkMode,
     PaymentBatch,
-    Severity,
-    TransferKind,
     TransferStatus,
 )
-from app.payments.ports import RemittanceKind
 from app.payments.rules import BatchFacts
 from app.payments.sepa_model import FileContent
-from benchmarks.file_reader import CHARACTERS, ReadFile, read_file
+from benchmarks.file_checks import check_file, check_verdicts
+from benchmarks.file_reader import read_file
 from benchmarks.hostile_batches import MadeBatch, MadeLine, made_batch
 from simulators.bank.books import Books
 from simulators.bank.clock import BankClock
@@ -43,7 +39,7 @@ from simulators.bank.upload import Upload
 _KEY = b"a key for the proof of files only"
 _FORGET_EVERY = 500  # batches, so that the bank in this process does not fill the memory
 _SAMPLE_EVERY = 50  # batches that hold a file, handed in over a socket as well
-_TIDY = re.compile(r"[^ ]+( [^ ]+)*")
+_AFTER_ALL = datetime(2035, 1, 1, tzinfo=UTC)  # every execution date that is drawn lies before
 
 
 @dataclass(slots=True, kw_only=True)
@@ -69,18 +65,22 @@ def prove_files(count: int, seed: int) -> str:
     tally = Tally()
     clock = BankClock(lambda: datetime.now(UTC))
     books = Books(clock)
+    handed_in = 0
     with run_bank() as bank:
         for number in range(1, count + 1):
             try:
                 data = try_batch(made_batch(seed, number), books, tally)
                 if data is not None and tally.files % _SAMPLE_EVERY == 1:
-                    _hand_in(bank, data, clock)
+                    handed_in += _hand_in(bank, data, clock)
                     tally.over_sockets += 1
             except Exception as error:
                 raise AssertionError(f"batch {number}: {type(error).__name__}: {error}") from error
             if number % _FORGET_EVERY == 0:
                 books.reset()
                 print(tally, flush=True)
+        bank.put_clock(_AFTER_ALL)
+        ledger = bank.ledger()
+    assert (ledger["number"], ledger["doubles"]) == (handed_in, []), "the bank debits each line that it took once"
     assert tally.files, "no batch made a file"
     assert tally.refused, "no line was refused"
     return str(tally)
@@ -100,7 +100,7 @@ def try_batch(made: MadeBatch, books: Books, tally: Tally) -> bytes | None:
     tally.files += 1
     tally.paid += len(content.paid)
     assert sepa.write_file(wanted) == data, "the same content gives the same bytes"
-    check_file(made, rows, wanted, read_file(data))
+    check_file(made, rows, wanted.message_id, read_file(data))
     _check_bank(books, made, wanted, data)
     return data
 
@@ -204,116 +204,6 @@ def content_of(made: MadeBatch, rows: Sequence[CreditTransfer]) -> BatchContent:
     return BatchContent(batch=batch, account=account, transfers=rows, acknowledgement_keys=[], environment="proof")
 
 
-# ------------------------------------------------------------------------------------------------------------ findings
-
-
-def check_verdicts(made: MadeBatch, rows: Sequence[CreditTransfer], drafts: Sequence[Draft]) -> None:
-    """Each bad line is refused by a finding that names it and its field; no good line is refused."""
-    named: dict[int, set[str]] = {}
-    for draft in drafts:
-        if CATALOGUE[draft.code].severity is Severity.ERROR:
-            assert draft.position is not None, f"{draft.code} names no line"
-            assert draft.field, f"{draft.code} names no field"
-            named.setdefault(draft.position, set()).add(draft.field)
-            texts = " ".join(text_of(draft.code, draft.figures))
-            assert made.debtor_iban not in texts, f"{draft.code} tells an account"
-    for line, row in zip(made.lines, rows, strict=True):
-        fields = named.get(row.position, set())
-        where = f"line {row.position} of {len(rows)}"
-        assert line.bad <= fields, f"{where}: nothing says what is wrong with {sorted(line.bad - fields)}"
-        wrongly = fields - line.bad - line.doubtful
-        assert not wrongly, f"{where}: {sorted(wrongly)} called wrong: {line.transfer}"
-        status = TransferStatus.INVALID if fields else TransferStatus.PAYABLE
-        assert row.status == (TransferStatus.EXCLUDED if line.is_left_out else status), f"{where} is {row.status}"
-
-
-# --------------------------------------------------------------------------------------------------------------- files
-
-
-def check_file(made: MadeBatch, rows: Sequence[CreditTransfer], wanted: FileContent, read: ReadFile) -> None:
-    """The file says exactly what was approved: the account, the day, and each payable line once, by kind."""
-    kinds = [kind for kind in TransferKind if any(row.kind == kind for row in _payable(rows))]
-    approved = [[row for row in _payable(rows) if row.kind == kind] for kind in kinds]
-    assert read.schema == made.schema
-    assert read.header == {
-        "MsgId": wanted.message_id,
-        "CreDtTm": made.created_at.astimezone(AMSTERDAM).replace(tzinfo=None).isoformat(timespec="seconds"),
-        "NbOfTxs": str(sum(map(len, approved))),
-        "CtrlSum": _euros(row.amount_cents for group in approved for row in group),
-        "InitgPty/Nm": made.debtor_name,
-    }
-    assert [block.lines for block in read.blocks] == [[*map(_as_read, group)] for group in approved], "the lines"
-    for number, (kind, group, block) in enumerate(zip(kinds, approved, read.blocks, strict=True), start=1):
-        assert block.values == _block_values(made, kind, group, f"{wanted.message_id}-{number}"), "an instruction"
-    sources = {line.transfer.position: line for line in made.lines}
-    for group in approved:
-        for row in group:
-            _check_against_source(row, sources[row.position])
-
-
-def _payable(rows: Sequence[CreditTransfer]) -> list[CreditTransfer]:
-    return [row for row in rows if row.status == TransferStatus.PAYABLE]
-
-
-def _euros(cents: Iterator[int]) -> str:
-    total = sum(cents)
-    return f"{total // 100}.{total % 100:02d}"
-
-
-def _as_read(row: CreditTransfer) -> Mapping[str, str]:
-    """What must be read back for a line, nothing more."""
-    values = {
-        "end_to_end_id": row.end_to_end_id,
-        "amount": _euros(iter([row.amount_cents])),
-        "name": row.creditor_name,
-        "iban": row.creditor_iban,
-    }
-    if row.creditor_bic is not None:
-        values["bic"] = row.creditor_bic
-    if row.remittance_kind == RemittanceKind.UNSTRUCTURED:
-        values["text"] = row.remittance_text
-    if row.remittance_kind == RemittanceKind.STRUCTURED:
-        issuer = "ISO" if row.remittance_text.startswith("RF") else "CUR"
-        values |= {"reference_type": "SCOR", "reference_issuer": issuer, "reference": row.remittance_text}
-    return values
-
-
-def _block_values(made: MadeBatch, kind: TransferKind, group: Sequence[CreditTransfer], name: str) -> dict[str, str]:
-    is_new = made.schema.endswith("09")
-    values = {
-        "PmtInfId": name,
-        "PmtMtd": "TRF",
-        "BtchBookg": str(made.batch_booking).lower(),
-        "NbOfTxs": str(len(group)),
-        "CtrlSum": _euros(row.amount_cents for row in group),
-        "PmtTpInf/SvcLvl/Cd": "SEPA",
-        "ReqdExctnDt/Dt" if is_new else "ReqdExctnDt": made.execution_date.isoformat(),
-        "Dbtr/Nm": made.debtor_name,
-        "DbtrAcct/Id/IBAN": made.debtor_iban,
-        "ChrgBr": "SLEV",
-    }
-    if kind is TransferKind.SALARY:
-        values["PmtTpInf/CtgyPurp/Cd"] = "SALA"
-    if made.debtor_bic is None:
-        return values | {"DbtrAgt/FinInstnId/Othr/Id": "NOTPROVIDED"}
-    return values | {f"DbtrAgt/FinInstnId/{'BICFI' if is_new else 'BIC'}": made.debtor_bic}
-
-
-def _check_against_source(row: CreditTransfer, line: MadeLine) -> None:
-    """What is paid is what the source said: cents, account, currency; a text that can be written as it is, is."""
-    transfer, where = line.transfer, f"line {row.position}"
-    assert row.amount_cents == transfer.amount_cents, f"{where}: other cents than the source's"
-    assert transfer.currency == CURRENCY, f"{where}: not in euros"
-    assert row.creditor_iban == line.iban, f"{where}: another account than the source's"
-    for original, written, most in (
-        (transfer.creditor_name, row.creditor_name, 70),
-        (transfer.remittance_text, row.remittance_text, 140),
-    ):
-        assert len(written) <= most, f"{where}: a text of {len(written)} characters"
-        if set(original) <= CHARACTERS and len(original) <= most and _TIDY.fullmatch(original):
-            assert written == original, f"{where}: a text was changed without need"
-
-
 def _check_bank(books: Books, made: MadeBatch, wanted: FileContent, data: bytes) -> None:
     """The bank takes the file, and has read the same payments in it."""
     books.clock.put(made.created_at)
@@ -328,8 +218,9 @@ def _check_bank(books: Books, made: MadeBatch, wanted: FileContent, data: bytes)
     assert booked == paid, "the bank reads other payments"
 
 
-def _hand_in(bank: BankClient, data: bytes, clock: BankClock) -> None:
-    """Over a socket, as a person would."""
+def _hand_in(bank: BankClient, data: bytes, clock: BankClock) -> int:
+    """Hand in and sign over a socket, as a person would; gives how many lines the bank shows."""
     bank.put_clock(clock.now())
     shown = bank.upload(data)
     bank.sign(shown["id"])
+    return int(shown["number"])

@@ -11,9 +11,10 @@ from app.payments.findings import Draft
 from app.payments.models import CreditTransfer, TransferStatus
 from app.payments.sepa import build_file
 from benchmarks import prove_files
+from benchmarks.file_checks import check_file, check_verdicts
 from benchmarks.file_reader import read_file
 from benchmarks.hostile_batches import MadeBatch, made_batch
-from benchmarks.prove_files import Tally, check_file, check_verdicts, judged_rows, try_batch
+from benchmarks.prove_files import Tally, judged_rows, try_batch
 from simulators.bank.books import Books
 from simulators.bank.clock import BankClock
 from simulators.bank.rulebook import Rulebook
@@ -48,7 +49,7 @@ def _books(rules: Rulebook | None = None) -> Books:
 def _check(made: MadeBatch, rows: list[CreditTransfer], spoil: Callable[[bytes], bytes] = bytes) -> None:
     """Check the file of these rows after something was done to its bytes."""
     wanted = filing.file_content(prove_files.content_of(made, rows), created_at=made.created_at)
-    check_file(made, rows, wanted, read_file(spoil(build_file(wanted))))
+    check_file(made, rows, wanted.message_id, read_file(spoil(build_file(wanted))))
 
 
 def _dropped_line(data: bytes) -> bytes:
