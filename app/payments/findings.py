@@ -26,12 +26,16 @@ class FindingText:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """A finding as a rule makes it: on a line (`position`) or on the batch (None)."""
+    """A finding as a rule makes it: on a line (`position`) or on the batch (None).
+
+    `judged` is what an acknowledgement holds for beside line and figures, and is not shown.
+    """
 
     code: str
     position: int | None = None
     field: str | None = None
     figures: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    judged: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 _CORRECT_NL = "Pas het aan in het salarispakket en haal de run opnieuw op."
@@ -61,6 +65,8 @@ def _remark(
     )
 
 
+_ASK_EN = "Ask the person on a number or address you had already, and confirm it by name."
+_ASK_NL = "Vraag het na bij de persoon, via een nummer of adres dat u al had, en bevestig het op naam."
 _LOOK_EN, _LOOK_NL = "Nothing needs to be done; look whether it is right.", "Er hoeft niets; kijk of het klopt."
 
 CATALOGUE: Mapping[str, FindingText] = {
@@ -279,7 +285,140 @@ CATALOGUE: Mapping[str, FindingText] = {
         _LOOK_EN,
         _LOOK_NL,
     ),
+    "first_batch": _remark(
+        Severity.NOTICE,
+        "This is the first batch of this administration that is really paid: no earlier payment says who is known.",
+        "Dit is de eerste batch van deze administratie die echt wordt betaald: er is nog geen eerdere betaling.",
+        "Compare people, accounts and amounts with last month's payments, and confirm that they are right.",
+        "Vergelijk mensen, rekeningen en bedragen met de betalingen van vorige maand, en bevestig dat ze kloppen.",
+        ask=True,
+    ),
+    "account_changed": _remark(
+        Severity.CHANGE,
+        "This person was paid on another account before: {old_account}.",
+        "Deze persoon werd eerder op een andere rekening betaald: {old_account}.",
+        _ASK_EN,
+        _ASK_NL,
+        ask=True,
+    ),
+    "account_added": _remark(
+        Severity.CHANGE,
+        "This person was paid before, but never on this account; it comes beside an account that stays.",
+        "Deze persoon werd eerder betaald, maar nooit op deze rekening; die komt naast een rekening die blijft.",
+        _ASK_EN,
+        _ASK_NL,
+        ask=True,
+    ),
+    "account_changed_back": _remark(
+        Severity.CHANGE,
+        "This person was last paid on another account ({old_account}), and on this one before that.",
+        "Deze persoon werd de vorige keer op een andere rekening betaald ({old_account}), en daarvoor op deze.",
+        _LOOK_EN,
+        _LOOK_NL,
+    ),
+    "third_party_changed": _remark(
+        Severity.CHANGE,
+        "Name and account of this third party were not paid together before.",
+        "Naam en rekening van deze derde werden niet eerder samen betaald.",
+        "Check the account with the third party, on a number you had already, and confirm it by name.",
+        "Controleer de rekening bij de derde, via een nummer dat u al had, en bevestig dat op naam.",
+        ask=True,
+    ),
+    "third_party_left_out": _remark(
+        Severity.WARNING,
+        "A third party is not paid with this batch: {account}.",
+        "Een derde wordt met deze batch niet betaald: {account}.",
+        "The employer owes a garnishment that is not paid: confirm that it ended or is paid in another way.",
+        "De werkgever is een onbetaald beslag zelf schuldig: bevestig dat het is afgelopen of anders wordt betaald.",
+        ask=True,
+    ),
+    "first_foreign_account": _remark(
+        Severity.WARNING,
+        "The first payment to this person on an account in another country ({country}).",
+        "De eerste betaling aan deze persoon op een rekening in een ander land ({country}).",
+        _ASK_EN,
+        _ASK_NL,
+        ask=True,
+    ),
+    "own_account": _remark(
+        Severity.WARNING,
+        "The account to pay is an account that the employer pays from itself.",
+        "De rekening van de ontvanger is een rekening waarvan de werkgever zelf betaalt.",
+        "Confirm by name that this payment must go to the employer's own account.",
+        "Bevestig op naam dat deze betaling naar de eigen rekening van de werkgever moet.",
+        ask=True,
+    ),
+    "many_accounts_changed": _remark(
+        Severity.WARNING,
+        "{count} of {of} lines go to an account on which the person was never paid before.",
+        "{count} van {of} regels gaan naar een rekening waarop die persoon nooit eerder is betaald.",
+        "The batch is on hold until two people have looked at it.",
+        "De batch is geblokkeerd tot twee mensen ernaar hebben gekeken.",
+    ),
+    "new_payees": _remark(
+        Severity.CHANGE,
+        "{count} new, never paid before: line {positions}.",
+        "{count} nieuw, nooit eerder betaald: regel {positions}.",
+        "Look whether these people joined.",
+        "Kijk of deze mensen in dienst zijn gekomen.",
+    ),
+    "payees_gone": _remark(
+        Severity.NOTICE,
+        "{count} of the last run are not in this one.",
+        "{count} uit de vorige run staan niet in deze run.",
+        "Look whether these people left.",
+        "Kijk of deze mensen uit dienst zijn.",
+    ),
+    "payee_name_changed": _remark(
+        Severity.NOTICE,
+        "This account was paid before under another name.",
+        "Deze rekening werd eerder onder een andere naam betaald.",
+        _LOOK_EN,
+        _LOOK_NL,
+    ),
+    "amount_changed": _remark(
+        Severity.NOTICE,
+        "The amount differs {percent} % from last time.",
+        "Het bedrag verschilt {percent} % van de vorige keer.",
+        _LOOK_EN,
+        _LOOK_NL,
+    ),
+    "amount_jumped": _remark(
+        Severity.WARNING,
+        "The amount differs {percent} % from last time. A decimal point in the wrong place looks like this.",
+        "Het bedrag verschilt {percent} % van de vorige keer. Zo ziet een komma op de verkeerde plaats eruit.",
+        "Confirm that the amount is right, or correct it in the payroll package.",
+        "Bevestig dat het bedrag klopt, of pas het aan in het salarispakket.",
+        ask=True,
+    ),
+    "amounts_jumped": _remark(
+        Severity.WARNING,
+        "{count} amounts are at least five times as high or as low as last time.",
+        "{count} bedragen zijn minstens vijf keer zo hoog of zo laag als de vorige keer.",
+        "Confirm that the amounts of this run are right, or correct them in the payroll package.",
+        "Bevestig dat de bedragen van deze run kloppen, of pas ze aan in het salarispakket.",
+        ask=True,
+    ),
+    "peak_expected": _remark(
+        Severity.NOTICE,
+        "Most amounts moved together since last time. Expected: {why_en}.",
+        "De meeste bedragen zijn samen veranderd sinds de vorige keer. Verwacht: {why_nl}.",
+        _LOOK_EN,
+        _LOOK_NL,
+    ),
+    "whole_run_moved": _remark(
+        Severity.NOTICE,
+        "Most amounts moved together since last time, in a month in which that is not expected.",
+        "De meeste bedragen zijn samen veranderd sinds de vorige keer, in een maand waarin dat niet te verwachten is.",
+        "Look whether the run is right.",
+        "Kijk of de run klopt.",
+    ),
 }
+
+# Somebody other than who changed the batch here confirms these: they say where money goes.
+ACCOUNT_CHANGES = frozenset(
+    {"account_changed", "account_added", "third_party_changed", "first_foreign_account", "own_account"}
+)
 
 
 def text_of(code: str, figures: Mapping[str, Any]) -> tuple[str, str, str, str]:

@@ -532,6 +532,28 @@ class Finding(SQLModel, table=True):
     acknowledgement_note: str | None = None
 
 
+class BatchComparison(SQLModel, table=True):
+    """What a batch looked like beside the last paid run when its revision was made. Names lines by their ids.
+
+    `changed_accounts` are marks of the accounts that are new for people who are known; `held_accounts` those among
+    them for which the batch was put on hold once, so that two people's word on them stands.
+    """
+
+    __tablename__ = "batch_comparison"
+
+    batch_id: UUID = Field(primary_key=True, foreign_key="payment_batch.id")
+    revision: int
+    previous_run_id: UUID | None = Field(default=None, foreign_key="payroll_run.id")
+    previous_batch_id: UUID | None = Field(default=None, foreign_key="payment_batch.id")
+    is_first: bool
+    is_extra: bool
+    same_count: int
+    peak: dict[str, Any] | None = document(default=None)
+    changes: list[dict[str, Any]] = document()
+    changed_accounts: list[str] = document()
+    held_accounts: list[str] = document()
+
+
 class Approval(SQLModel, table=True):
     """Who approved what: one person, one revision, one digest.
 

@@ -44,7 +44,8 @@ def name_of(text: str) -> Name:
     No letter is dropped, whatever its script: names that differ in a letter never become equal. A text without any
     letter or digit is its own key.
     """
-    spelling = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    whole = text if text.isascii() else unicodedata.normalize("NFKC", text)
+    spelling = " ".join(whole.casefold().split())
     behind, _, before = spelling.partition(",")
     parts = _PART.findall(_plain(f"{before} {behind}"))
     return Name(key=" ".join(parts) or spelling, spelling=spelling)

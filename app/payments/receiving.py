@@ -17,7 +17,7 @@ from sqlmodel import Session, col, select
 from app.core import history
 from app.core.columns import any_of
 from app.core.history import SYSTEM, Fact, HistoryActor
-from app.payments import bank_profiles, calendar, claims, holds, revising, rules
+from app.payments import bank_profiles, calendar, claims, guarding, holds, revising, rules
 from app.payments.context import Context
 from app.payments.locks import lock_accounts, lock_administration
 from app.payments.models import (
@@ -295,6 +295,7 @@ def _make_batch(ctx: Context, session: Session, setting: _Setting, lines: Sequen
         now=ctx.now(),
         details={"run_id": str(run.id), "lines": len(fresh), "after_approval": bool(with_file)},
     )
+    guarding.hold_many_changes(ctx, session, batch)
     return ReadingOutcome.BATCH_MADE
 
 

@@ -17,7 +17,8 @@ from sqlmodel import Session, col, select
 from app.core.clock import amsterdam_date
 from app.core.columns import any_of
 from app.core.history import HistoryActor
-from app.payments import claims, digest, filing, identifiers, rules
+from app.payments import claims, digest, filing, guarding, identifiers, known_payees, rules
+from app.payments.comparing import Comparison
 from app.payments.context import Context
 from app.payments.filing import PAID, BatchContent
 from app.payments.findings import CATALOGUE, Draft
@@ -30,6 +31,7 @@ from app.payments.models import (
     DebtorAccount,
     Decision,
     Finding,
+    LinkMode,
     Obligation,
     PaymentBatch,
     PayrollRun,
@@ -78,6 +80,7 @@ def revise(ctx: Context, session: Session, batch: PaymentBatch, change: Change) 
         details=change.details,
     )
     move(session, batch, step)
+    guarding.hold_many_changes(ctx, session, batch)
 
 
 def void_approvals(session: Session, batch: PaymentBatch, *, reason: str, ctx: Context) -> None:
@@ -94,9 +97,14 @@ def compute(ctx: Context, session: Session, batch: PaymentBatch) -> dict[str, An
     account = session.get_one(DebtorAccount, batch.debtor_account_id)
     transfers = transfers_of(session, batch.id)
     _renew_attempts(ctx, session, transfers)
-    drafts = rules.judge([rule_line(row) for row in transfers], _facts(ctx, session, batch, account, transfers))
+    run = session.get_one(PayrollRun, batch.run_id)
+    compared = known_payees.compare_batch(session, batch, run, transfers, home_country=account.iban[:2])
+    facts = _facts(ctx, session, batch, account, transfers, compared.comparison)
+    drafts = rules.judge([rule_line(row) for row in transfers], facts)
     settle_statuses(transfers, drafts)
     session.add_all(transfers)
+    paying = {row.position: row.creditor_iban for row in transfers if row.status in PAID}
+    guarding.store_comparison(session, batch, compared, paying, lines=len(transfers))
     keys = _store_findings(ctx, session, batch, transfers, drafts)
     content = BatchContent(
         batch=batch,
@@ -179,6 +187,7 @@ def _facts(
     batch: PaymentBatch,
     account: DebtorAccount,
     transfers: Sequence[CreditTransfer],
+    comparison: Comparison,
 ) -> rules.BatchFacts:
     run = session.get_one(PayrollRun, batch.run_id)
     extras = session.get_one(SourceReading, batch.reading_id).extras or {}
@@ -194,6 +203,9 @@ def _facts(
         people_in_run=extras.get("people_in_run"),
         people_missing=extras.get("people_missing", 0),
         paid_before_in_period=len(_paid_with_other_amount(session, run, transfers)),
+        comparison=comparison,
+        own_accounts=known_payees.own_accounts(session, batch),
+        is_live=batch.mode == LinkMode.LIVE,
     )
 
 
@@ -270,7 +282,7 @@ def _store_findings(
 
 def _judged_hash(draft: Draft, row: CreditTransfer | None) -> str:
     """Return the hash of what was judged: an acknowledgement holds for exactly these values of this obligation."""
-    judged: dict[str, Any] = {"code": draft.code, "figures": dict(draft.figures)}
+    judged: dict[str, Any] = {"code": draft.code, "figures": dict(draft.figures), **draft.judged}
     if row is not None:
         judged |= {
             "obligation": str(row.obligation_id),

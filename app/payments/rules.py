@@ -13,8 +13,10 @@ from hashlib import sha256
 
 from app.core.money import CURRENCY, MAXIMUM_TRANSFER_CENTS
 from app.payments import iban as ibans
+from app.payments.change_findings import Asked, baseline, draft_changes
 from app.payments.characters import clean, is_identifier
 from app.payments.check_digits import is_creditor_reference, is_dutch_payment_reference
+from app.payments.comparing import Comparison
 from app.payments.findings import CATALOGUE, Draft
 from app.payments.models import Severity, TransferKind
 from app.payments.ports import RemittanceKind, SourceTransfer
@@ -90,6 +92,9 @@ class BatchFacts:
     people_in_run: int | None
     people_missing: int
     paid_before_in_period: int
+    comparison: Comparison | None = None
+    own_accounts: frozenset[str] = frozenset()
+    is_live: bool = False
 
 
 def write_line(transfer: SourceTransfer, *, category_purpose: str | None, known_kind: str | None) -> WrittenLine:
@@ -124,17 +129,46 @@ def propose_kind(name: str, category_purpose: str | None) -> TransferKind:
 
 def judge(lines: Sequence[RuleLine], facts: BatchFacts) -> list[Draft]:
     """Return every finding on these lines and this batch, in the order of the lines, batch findings first."""
-    names_of_account: dict[str, set[str]] = {}
-    for line in lines:
-        names_of_account.setdefault(line.creditor_iban, set()).add(line.creditor_name)
+    names_of_account = _names_of_accounts(lines, facts)
     of_lines: list[Draft] = []
-    paying: Counter[str] = Counter()
+    paying: list[RuleLine] = []
     for line in lines:
         findings = list(_line_findings(line, facts))
         of_lines += [*findings, *_line_remarks(line, names_of_account), *_source_remarks(line, facts)]
         if line.status_pays and not any(CATALOGUE[draft.code].severity is Severity.ERROR for draft in findings):
-            paying[line.kind] += 1
-    return [*_source_findings(lines, facts), *_shape_findings(paying, facts), *of_lines]
+            paying.append(line)
+    kinds = Counter(line.kind for line in paying)
+    changes = _changes(lines, paying, facts)
+    return [*_source_findings(lines, facts), *_shape_findings(kinds, facts), *changes, *of_lines]
+
+
+def _names_of_accounts(lines: Sequence[RuleLine], facts: BatchFacts) -> dict[str, set[str]]:
+    """Return who is paid on each account; an account on which all of them were paid before is no news and left out."""
+    trusted = facts.comparison.trusted if facts.comparison else frozenset()
+    news = {line.creditor_iban for line in lines if line.position not in trusted}
+    names: dict[str, set[str]] = {}
+    for line in lines:
+        if line.creditor_iban in news:
+            names.setdefault(line.creditor_iban, set()).add(line.creditor_name)
+    return names
+
+
+def _changes(lines: Sequence[RuleLine], paying: Sequence[RuleLine], facts: BatchFacts) -> Iterator[Draft]:
+    if facts.comparison is None:
+        return
+    asked = Asked(
+        lines=len(lines),
+        paying={line.position: line.creditor_iban for line in paying},
+        left_out_third_parties={
+            line.position: line.creditor_iban
+            for line in lines
+            if line.kind == TransferKind.THIRD_PARTY and not line.status_pays and line.hold_code is None
+        },
+        own_accounts=facts.own_accounts,
+    )
+    payees = [(line.creditor_name_original, line.creditor_iban) for line in lines if line.hold_code is None]
+    yield from baseline(facts.comparison, payees, is_live=facts.is_live)
+    yield from draft_changes(facts.comparison, asked)
 
 
 def _source_findings(lines: Sequence[RuleLine], facts: BatchFacts) -> Iterator[Draft]:
@@ -217,7 +251,7 @@ def _line_remarks(line: RuleLine, names_of_account: Mapping[str, set[str]]) -> I
     yield from _text_remarks(line)
     if line.kind == TransferKind.THIRD_PARTY and _THIRD_PARTY.search(line.creditor_name_original):
         yield Draft(code="third_party_proposed", position=line.position, field="kind")
-    names = names_of_account[line.creditor_iban]
+    names = names_of_account.get(line.creditor_iban, ())
     if len(names) > 1:
         figures = {"count": len(names)}
         yield Draft(code="iban_shared", position=line.position, field="creditor.iban", figures=figures)

@@ -12,6 +12,13 @@ from app.payments.peaks import RunPeriod
 Row = tuple[str, str, int]
 
 
+def dutch_iban(number: int, *, bank: str = "INGB") -> str:
+    """Return a well-formed Dutch account with this number."""
+    account = f"{bank}{number:010d}"
+    digits = "".join(str(int(character, 36)) for character in f"{account}NL00")
+    return f"NL{98 - int(digits) % 97:02d}{account}"
+
+
 def payments(rows: Iterable[Row], *, third_parties: Iterable[str] = ()) -> list[Payment]:
     """Return (name, account, cents) as the lines of a run."""
     apart = set(third_parties)

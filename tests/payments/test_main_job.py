@@ -45,4 +45,5 @@ def test_the_history_tells_the_whole_way(house: House) -> None:
     delivered = house.deliver(batch["id"])
 
     assert delivered.json()["status"] == "delivered"
-    assert house.events()[-5:] == ["run.seen", "batch.made", "batch.approved", "file.handed_out", "batch.delivered"]
+    steps = ["run.seen", "batch.made", "batch.acknowledged", "batch.approved", "file.handed_out", "batch.delivered"]
+    assert house.events()[-6:] == steps

@@ -10,6 +10,7 @@ from app.payments.findings import CATALOGUE, text_of
 from app.payments.models import TransferKind
 from app.payments.ports import RemittanceKind, SourceTransfer
 from app.payments.rules import BatchFacts, RuleLine, judge, propose_kind, write_line
+from tests.payments.change_cases import CHANGES
 
 DEBTOR = "NL91ABNA0417164300"
 
@@ -140,6 +141,7 @@ def test_one_line_that_pays_is_said() -> None:
 def test_every_code_of_the_catalogue_is_tested_or_said_where() -> None:
     """No finding exists that no test asks for."""
     asked = {code for code, _ in [*LINE_FINDINGS, *BATCH_FINDINGS]} | {"one_line", "one_line_instruction"}
+    asked |= {code for code, _, _ in CHANGES}
 
     assert set(CATALOGUE) == asked
 

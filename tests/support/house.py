@@ -83,8 +83,18 @@ class Person:
         """Send a POST with a JSON body."""
         return self.call("POST", path, json={} if body is None else body, **options)
 
+    def acknowledge(self, batch: Mapping[str, Any], *codes: str) -> list[str]:
+        """Confirm the open findings with these codes, every open one when none is named; return what was confirmed."""
+        answer = self.get(f"/v1/payment-batches/{batch['id']}/findings")
+        found = answer.json() if answer.status_code == 200 else []
+        waiting = [each for each in found if each["needs_acknowledgement"] and each["acknowledged_at"] is None]
+        asked = [each for each in waiting if not codes or each["code"] in codes]
+        path = f"/v1/payment-batches/{batch['id']}/findings"
+        return [each["code"] for each in asked if self.post(f"{path}/{each['id']}/acknowledgement").status_code == 200]
+
     def approve(self, batch: Mapping[str, Any], *, pin: str = PIN, **headers: str) -> httpx2.Response:
-        """Approve a batch as it was shown."""
+        """Approve a batch as it was shown; that it is the first one of its administration is confirmed before."""
+        self.acknowledge(batch, "first_batch")
         return self.post(
             f"/v1/payment-batches/{batch['id']}/approvals",
             {"digest": batch["digest"], "pin": pin},
@@ -118,7 +128,13 @@ class House:
         """Upload a payroll file and return the batch that came of it."""
         answer = self.upload(data, **query)
         assert answer.status_code == 201, answer.text
-        return self.batch(answer.json()["payment_batch_ids"][-1])
+        batch = self.batch(answer.json()["payment_batch_ids"][-1])
+        self.acknowledge_all(batch, "first_batch")
+        return self.batch(batch["id"])
+
+    def acknowledge_all(self, batch: Mapping[str, Any], *codes: str) -> list[str]:
+        """Have the boss confirm every open finding, or those with these codes; return what was confirmed."""
+        return self.boss.acknowledge(batch, *codes)
 
     def handed_out(self, batch_id: str, *, by: Person | None = None) -> bytes:
         """Hand the file of an approved batch out and return its bytes."""

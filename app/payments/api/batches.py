@@ -21,7 +21,7 @@ from app.payments.api import schemas, views
 from app.payments.api.common import ContextDep, KeyDep, attempt_of, dump, etag, once, outcome_answer
 from app.payments.approving import Wish, visible_batch
 from app.payments.context import Context
-from app.payments.deciding import Edit, LineDecision
+from app.payments.deciding import AnotherPersonNeeded, Edit, LineDecision
 from app.payments.errors import (
     AlreadyClaimed,
     BatchChanged,
@@ -182,7 +182,7 @@ def list_findings(actor: ActorDep, session: SessionDep, batch_id: UUID) -> Respo
 @routes.post(
     "/payment-batches/{batch_id}/findings/{finding_id}/acknowledgement",
     response_model=schemas.FindingOut,
-    responses=problems(Conflict, KeyReused),
+    responses=problems(Conflict, KeyReused, AnotherPersonNeeded),
 )
 def acknowledge(
     request: Request,
