@@ -24,7 +24,7 @@ from app.core.settings import Environment, Settings
 from app.core.web import add_error_handlers
 from app.jobs.working import Work, keep_working
 from app.nmbrs.source import NmbrsSoapKind
-from app.payments.api import accounts, bank, batches, connections, history, people, unpaid
+from app.payments.api import accounts, bank, batches, comparison, connections, history, people, unpaid
 from app.payments.context import Context, Policy
 from app.payments.ports import BankChannel, SourceKind
 from app.payments.tasks import work
@@ -115,6 +115,7 @@ def create_app(service: Service, *, with_worker: bool) -> FastAPI:
         bank.routes,
         unpaid.routes,
         people.routes,
+        comparison.routes,
         history.routes,
         webhooks_api.routes,
     ):
