@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from benchmarks.prove_changes import changes
 from benchmarks.prove_files import prove_files
 from tests.end_to_end.kills import Journal, kill_under_load
 from tests.end_to_end.town import running_town
@@ -35,7 +36,11 @@ def kills(count: int, seed: int) -> str:
     )
 
 
-PROOFS: dict[str, tuple[Callable[[int, int], str], int]] = {"files": (prove_files, 10_000), "kills": (kills, 100)}
+PROOFS: dict[str, tuple[Callable[[int, int], str], int]] = {
+    "changes": (changes, 1_000),
+    "files": (prove_files, 10_000),
+    "kills": (kills, 100),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

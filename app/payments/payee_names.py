@@ -22,7 +22,7 @@ _SHORTEST_SURNAME = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Name:
-    """A name as it is compared. `spelling` keeps accents and punctuation, for names that `key` cannot tell apart."""
+    """A name as it is compared. `spelling` is the key with its accents, for people whom `key` cannot tell apart."""
 
     key: str
     spelling: str
@@ -44,11 +44,13 @@ def name_of(text: str) -> Name:
     No letter is dropped, whatever its script: names that differ in a letter never become equal. A text without any
     letter or digit is its own key.
     """
-    whole = text if text.isascii() else unicodedata.normalize("NFKC", text)
-    spelling = " ".join(whole.casefold().split())
-    behind, _, before = spelling.partition(",")
-    parts = _PART.findall(_plain(f"{before} {behind}"))
-    return Name(key=" ".join(parts) or spelling, spelling=spelling)
+    whole = (text if text.isascii() else unicodedata.normalize("NFKC", text)).casefold()
+    behind, _, before = whole.partition(",")
+    spoken = f"{before} {behind}"
+    parts = _PART.findall(spoken)
+    if not parts:
+        return Name(key=" ".join(whole.split()), spelling=" ".join(whole.split()))
+    return Name(key=" ".join(_PART.findall(_plain(spoken))), spelling=" ".join(parts))
 
 
 def _plain(text: str) -> str:

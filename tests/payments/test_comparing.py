@@ -249,7 +249,7 @@ def test_history_is_needed_only_when_a_line_is_not_in_the_last_run() -> None:
     before = payments([ANNA, BRAM])
 
     assert not needs_history(payments([BRAM, ANNA]), before)
-    assert needs_history(payments([("Anna Bakker", A, 1)]), before)
+    assert needs_history(payments([("Ánna Bakker", A, 1)]), before)
 
 
 _NAMES = st.sampled_from(
