@@ -137,7 +137,7 @@ class Matching:
             return self._kind_of_unknown(payee)
         left = self._left.get(person)
         if left:
-            return self._answer(payee, (person, left.pop(0)), ChangeKind.CHANGED_ACCOUNT)
+            return self._moved(payee, person, left)
         if person in self.past.last_accounts or (accounts - {iban}) & self._current[person]:
             return ChangeKind.EXTRA_ACCOUNT
         if iban in accounts:
@@ -164,26 +164,51 @@ class Matching:
 
     def _match_alike(self) -> None:
         """Somebody new whose name could be that of somebody gone, of one only, is that person with a new account."""
-        gone = [payee for payee in self.past.last if payee not in self._taken and payee[0] not in self._current]
-        fresh = [
-            payee for payee, kind in self.kinds.items() if kind is ChangeKind.NEW and not self.past.is_known(payee)
-        ]
+        gone = _by_person(each for each in self.past.last if each not in self._taken and each[0] not in self._current)
+        fresh = _by_person(
+            payee
+            for payee, kind in self.kinds.items()
+            if kind is ChangeKind.NEW and payee[0] not in self.past.accounts and payee[1] not in self.past.holders
+        )
         pairs = list(self._alike(fresh, gone))
         news, olds = Counter(new for new, _ in pairs), Counter(old for _, old in pairs)
         for new, old in pairs:
-            if news[new] == olds[old] == 1 and new[1] not in self.past.holders:
-                self.kinds[new] = self._answer(new, old, ChangeKind.CHANGED_ACCOUNT)
+            if news[new] == olds[old] == 1:
+                left = [iban for _, iban in gone[old]]
+                for payee in fresh[new]:
+                    self.kinds[payee] = self._moved(payee, old, left) if left else ChangeKind.EXTRA_ACCOUNT
 
-    def _alike(self, fresh: Sequence[Payee], gone: Sequence[Payee]) -> Iterator[tuple[Payee, Payee]]:
-        by_surname: dict[tuple[str, str], list[Payee]] = defaultdict(list)
-        for old in gone:
-            for mark in _marks(self.past.last[old][0].name):
-                by_surname[mark].append(old)
-        for new in fresh:
-            name = self.payees[new][0].name
+    def _alike(
+        self, fresh: Mapping[Identity, Sequence[Payee]], gone: Mapping[Identity, Sequence[Payee]]
+    ) -> Iterator[tuple[Identity, Identity]]:
+        names = {person: self.past.last[payees[0]][0].name for person, payees in gone.items()}
+        by_surname: dict[tuple[str, str], list[Identity]] = defaultdict(list)
+        for person, name in names.items():
+            for mark in _marks(name):
+                by_surname[mark].append(person)
+        for new, payees in fresh.items():
+            name = self.payees[payees[0]][0].name
             buckets = [by_surname.get(mark, []) for mark in _marks(name)]
             candidates = dict.fromkeys(old for bucket in buckets if len(bucket) <= _MOST_ALIKE for old in bucket)
-            yield from ((new, old) for old in candidates if could_be_same(name, self.past.last[old][0].name))
+            yield from ((new, old) for old in candidates if could_be_same(name, names[old]))
+
+    def _moved(self, payee: Payee, person: Identity, left: list[str]) -> ChangeKind:
+        """Answer a payee with the account that this person left and whose amount is nearest."""
+        total = _total(self.payees[payee])
+        nearest = min(left, key=lambda each: abs(_total(self.past.last[person, each]) - total))
+        left.remove(nearest)
+        return self._answer(payee, (person, nearest), ChangeKind.CHANGED_ACCOUNT)
+
+
+def _by_person(payees: Iterable[Payee]) -> Mapping[Identity, Sequence[Payee]]:
+    found: dict[Identity, list[Payee]] = defaultdict(list)
+    for payee in payees:
+        found[payee[0]].append(payee)
+    return found
+
+
+def _total(payments: Iterable[Payment]) -> int:
+    return sum(each.amount_cents for each in payments)
 
 
 def _marks(name: Name) -> set[tuple[str, str]]:

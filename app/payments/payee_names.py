@@ -16,7 +16,7 @@ _LETTERS = str.maketrans(
 )
 _PART = re.compile(r"[^\W_]+")
 # What stands before a Dutch surname; packages write it in front, behind, or leave it out.
-_PREFIXES = frozenset({"de", "den", "der", "het", "t", "te", "ten", "ter", "van", "von", "el", "la", "le", "du", "da"})
+_PREFIXES = frozenset({"de", "den", "der", "het", "te", "ten", "ter", "van", "von", "el", "la", "le", "du", "da"})
 _SHORTEST_SURNAME = 2
 
 

@@ -98,6 +98,15 @@ def test_one_of_two_accounts_that_moves_is_a_changed_account() -> None:
     assert (change.kind, change.old_iban) == ("changed_account", B)
 
 
+def test_of_two_accounts_that_left_the_one_with_the_nearest_amount_was_replaced() -> None:
+    """Last time salary and savings, now the salary on a new account: that is no jump from the savings."""
+    before = [(ANNA[0], B, 20_000), ANNA]
+
+    (moved,) = compared([(ANNA[0], C, 251_000)], before, is_extra=True).changes
+
+    assert (moved.kind, moved.old_iban) == ("changed_account", A)
+
+
 def test_an_account_changed_back_is_a_change_to_a_known_account() -> None:
     """The last run paid another account; the one before that is known."""
     change = _only(compared([ANNA], [(ANNA[0], B, ANNA[2])], known=[(ANNA[0], A)]))

@@ -60,6 +60,7 @@ def test_spellings_that_share_a_key_can_still_be_told_apart() -> None:
         ("Inca Silva", "Silva Inca", True),
         ("A. de Boer", "A. Boer", True),
         ("J.P. Visser", "Jan P. Visser", True),
+        ("T. Bos", "Tess Bos", True),
         ("Jan Jansen", "Jaap Jansen", False),
         ("Jansen", "Jan Jansen", False),
         ("J. J.", "J. J.", False),

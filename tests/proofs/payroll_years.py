@@ -76,6 +76,7 @@ class Firm:
         self._back: tuple[int, str] | None = None
         self._was_abroad: set[str] = set()
         self._was_odd = False
+        self._had_extra = ""
 
     def _account(self, *, bank: str = "INGB") -> str:
         self._next += 1
@@ -207,8 +208,16 @@ class Firm:
 
     def extra(self, plan: _Plan) -> None:
         """A part of somebody's pay goes to one more account, this once."""
-        person = self.people[self._employee()]
+        # Not of somebody who had one last time: one extra account after another is a changed account.
+        person = self.chance.choice([each for each in self.people if each.first and each.last != self._had_extra])
+        self._had_extra = person.last
         plan.more.append((replace(person, iban=self._account(), cents=20_000), "account_added"))
+
+    def abbreviate(self, plan: _Plan) -> None:
+        """Somebody's account changes while the first name becomes an initial: no new person."""
+        who = self.chance.choice([n for n in self._at_home() if not self.people[n].first.endswith(".")])
+        self.people[who] = replace(self.people[who], first=f"{self.people[who].first[0]}.", iban=self._account())
+        plan.asked.append(("account_changed", who))
 
     def many(self, plan: _Plan) -> None:
         """The accounts of many people change at once."""
@@ -238,6 +247,7 @@ class Firm:
 
 
 PLANTS: dict[str, Callable[[Firm, _Plan], None]] = {
+    "abbreviate": Firm.abbreviate,
     "change": Firm.change,
     "change_and_back": Firm.change_and_back,
     "swap": Firm.swap,
