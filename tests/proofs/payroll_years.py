@@ -77,6 +77,7 @@ class Firm:
         self._was_abroad: set[str] = set()
         self._was_odd = False
         self._had_extra = ""
+        self._paid: set[tuple[str, str]] = set()
 
     def _account(self, *, bank: str = "INGB") -> str:
         self._next += 1
@@ -108,6 +109,7 @@ class Firm:
             is_unchanged = False
             self._live(plan)
         self._was_odd = bool(plan.more)
+        self._paid |= {(person.last, person.iban) for person in self.people}
         peak = 170 if period in (_HOLIDAY_PAY, self.periods) else 100
         if peak != 100 or period == _HOLIDAY_PAY + 1:
             is_unchanged = False
@@ -167,6 +169,14 @@ class Firm:
     def _at_home(self) -> list[int]:
         return [n for n, person in enumerate(self.people) if person.first and person.iban.startswith("NL")]
 
+    def _expect(self, plan: _Plan, index: int) -> None:
+        """Expect a question about a changed account; on one that this person had before, only the remark."""
+        person = self.people[index]
+        if (person.last, person.iban) in self._paid:
+            plan.told.append(("account_changed_back", index))
+        else:
+            plan.asked.append(("account_changed", index))
+
     def move(self, index: int, iban: str) -> None:
         """Pay somebody on another account from now on."""
         self.people[index] = replace(self.people[index], iban=iban)
@@ -197,14 +207,15 @@ class Firm:
         accounts = self.people[one].iban, self.people[other].iban
         self.move(one, accounts[1])
         self.move(other, accounts[0])
-        plan.asked += [("account_changed", one), ("account_changed", other)]
+        self._expect(plan, one)
+        self._expect(plan, other)
 
     def take_over(self, plan: _Plan) -> None:
         """Somebody leaves and somebody else is paid on that account from now on."""
         gone, heir = self.chance.sample(self._at_home(), 2)
         self.move(heir, self.people[gone].iban)
         del self.people[gone]
-        plan.asked.append(("account_changed", heir - (gone < heir)))
+        self._expect(plan, heir - (gone < heir))
 
     def extra(self, plan: _Plan) -> None:
         """A part of somebody's pay goes to one more account, this once."""
