@@ -95,7 +95,7 @@ def try_batch(made: MadeBatch, books: Books, tally: Tally) -> bytes | None:
     content = content_of(made, rows)
     if not content.paid:
         return None
-    wanted = filing.file_content(content, created_at=made.created_at)
+    wanted = filing.file_contents(content, created_at=made.created_at)[0]
     data = sepa.build_file(wanted)
     tally.files += 1
     tally.paid += len(content.paid)

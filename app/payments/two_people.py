@@ -23,6 +23,7 @@ from app.core.errors import AppError, Conflict, NotFound
 from app.core.history import SYSTEM, HistoryActor
 from app.payments import connections, holds, policies, releasing, reopening, statements
 from app.payments.context import Context
+from app.payments.deciding import AnotherPersonNeeded
 from app.payments.locks import lock_batch
 from app.payments.models import (
     AdministrationLink,
@@ -98,13 +99,6 @@ def withdraw(ctx: Context, session: Session, actor: Actor, proposal_id: UUID) ->
     actor.needs_employer_role(row.organization_id, *_EMPLOYER)
     actor.needs_scope(Scope.PREPARE)
     return proposals.withdraw(session, _act_of(ctx, actor), row)
-
-
-class AnotherPersonNeeded(Conflict):
-    """The same person cannot be both."""
-
-    code = "another_person_needed"
-    title = "Another person is needed"
 
 
 def apply_due(ctx: Context) -> int:

@@ -307,8 +307,9 @@ def _connected_batch(house: House, payroll: FakePayroll, ctx: Context) -> dict[s
     link(house.boss, administration["id"], house.employer_id, house.account_id)
     house.boss.post(f"/v1/administrations/{administration['id']}/sync")
     work_off(ctx)
-    found: dict[str, Any] = house.boss.get("/v1/payment-batches").json()[0]
-    return found
+    batch_id = house.boss.get("/v1/payment-batches").json()[0]["id"]
+    house.acknowledge_all(house.batch(batch_id))
+    return house.batch(batch_id)
 
 
 def _approve(person: Person, batch: dict[str, Any], **more: Any) -> Any:

@@ -92,7 +92,7 @@ def test_with_a_second_person_there_no_day_suffices(house: House, ctx: Context, 
     alone = house.boss.post(f"/v1/proposals/{asked.json()['id']}/confirmation")
 
     assert (asked.json()["waits_until"], done) == (None, 0)
-    assert (alone.status_code, alone.json()["code"]) == (409, "another_person_needed")
+    assert (alone.status_code, alone.json()["code"]) == (403, "another_person_needed")
 
 
 def test_what_somebody_asked_who_left_does_not_count(house: House, ctx: Context) -> None:
