@@ -54,7 +54,7 @@ def build(
 ) -> Service:
     """Build everything from the settings; tests give a clock and sources of their own."""
     context = Context(
-        engine=create_engine(database_url, pool_size=settings.database_pool_size),
+        engine=create_engine(database_url, pool_size=settings.database_pool_size, history_keys=settings.history_keys),
         clock=clock,
         new_id=new_id,
         keyring=settings.keyring,

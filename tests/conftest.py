@@ -18,7 +18,7 @@ from app.payments.context import Context
 from tests.contracts.fake_source import FakeKind, FakePayroll
 from tests.support.clock import FakeClock
 from tests.support.house import House, add_house
-from tests.support.postgres import TestDatabase, remove_shared_folder, running_database
+from tests.support.postgres import HISTORY_KEY, TestDatabase, remove_shared_folder, running_database
 
 # One profile everywhere: the same examples for everybody, no deadline on a busy machine.
 settings.register_profile("loonstroom", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -80,6 +80,7 @@ def service(
         data_dir=tmp_path,
         encryption_keys=SecretStr(_KEYS),
         identifier_key=SecretStr("an identifier key for tests, long enough"),
+        history_key=SecretStr(HISTORY_KEY),
         database_pool_size=40,
     )
     del engine  # it emptied the database

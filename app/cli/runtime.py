@@ -37,7 +37,8 @@ def with_local_keys(loaded: Settings) -> Settings:
     folder = loaded.data_dir / "keys"
     keys = loaded.encryption_keys or SecretStr(_kept(folder / "encryption_keys", new_key_text("k1")))
     identifier = loaded.identifier_key or SecretStr(_kept(folder / "identifier_key", token_urlsafe(48)))
-    return loaded.model_copy(update={"encryption_keys": keys, "identifier_key": identifier})
+    history = loaded.history_key or SecretStr(_kept(folder / "history_key", new_key_text("h1")))
+    return loaded.model_copy(update={"encryption_keys": keys, "identifier_key": identifier, "history_key": history})
 
 
 def _kept(path: Path, fresh: str) -> str:

@@ -86,10 +86,10 @@ def _decoded_key(encoded: str) -> bytes:
     try:
         key = base64.b64decode(encoded, validate=True)
     except binascii.Error as error:
-        message = "an encryption key is base64 of 32 random bytes"
+        message = "a key is base64 of 32 random bytes"
         raise ValueError(message) from error
     if len(key) != _KEY_BYTES:
-        message = "an encryption key has exactly 32 bytes (AES-256)"
+        message = "a key has exactly 32 bytes"
         raise ValueError(message)
     return key
 

@@ -12,12 +12,21 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from app.core.crypto import Keyring, parse_keyring
+from app.core.history_chain import HistoryKeys, parse_history_keys
 
 PREFIX = "LOONSTROOM_"
 _SHORTEST_SECRET = 32
-_SECRETS = frozenset({"encryption_keys", "identifier_key", "database_url", "database_owner_url"})
+_SECRETS = frozenset({"encryption_keys", "identifier_key", "history_key", "database_url", "database_owner_url"})
 # Words that stand in examples. A production secret that holds one of them was copied, not made.
-_EXAMPLE_WORDS = ("example", "changeme", "change-me", "secret-secret", "voorbeeld", "0000000000000000")
+_EXAMPLE_WORDS = (
+    "example",
+    "changeme",
+    "change-me",
+    "secret-secret",
+    "voorbeeld",
+    "0000000000000000",
+    "aaaaaaaaaaaaaaaa",
+)
 
 
 class SettingsError(Exception):
@@ -44,6 +53,7 @@ class Settings(BaseModel):
     database_owner_url: SecretStr | None = None
     encryption_keys: SecretStr | None = None
     identifier_key: SecretStr | None = None
+    history_key: SecretStr | None = None
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     public_url: str = "http://127.0.0.1:8000"
@@ -57,7 +67,7 @@ class Settings(BaseModel):
     database_pool_size: Annotated[int, Field(ge=2, le=200)] = 20
     webhook_token_grace_hours: Annotated[int, Field(ge=0, le=720)] = 72
 
-    @field_validator("encryption_keys")
+    @field_validator("encryption_keys", "history_key")
     @classmethod
     def _keys_are_readable(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
@@ -76,7 +86,7 @@ class Settings(BaseModel):
     def _production_has_its_secrets(self) -> Self:
         if self.environment is not Environment.PRODUCTION:
             return self
-        for name in ("database_url", "encryption_keys", "identifier_key"):
+        for name in ("database_url", "encryption_keys", "identifier_key", "history_key"):
             value: SecretStr | None = getattr(self, name)
             if value is None:
                 message = f"production needs {PREFIX}{name.upper()} (or {PREFIX}{name.upper()}_FILE)"
@@ -93,6 +103,14 @@ class Settings(BaseModel):
             message = f"{PREFIX}ENCRYPTION_KEYS is not set"
             raise SettingsError(message)
         return parse_keyring(self.encryption_keys.get_secret_value())
+
+    @property
+    def history_keys(self) -> HistoryKeys:
+        """The keys that seal the history; SettingsError when none are set."""
+        if self.history_key is None:
+            message = f"{PREFIX}HISTORY_KEY is not set"
+            raise SettingsError(message)
+        return parse_history_keys(self.history_key.get_secret_value())
 
     @property
     def identifier_secret(self) -> bytes:

@@ -14,6 +14,7 @@ GOOD = {
     "LOONSTROOM_DATABASE_URL": "postgresql://loonstroom_app:Zx9kQ2vLm4Tp8Rb6@db.example.nl/loonstroom",
     "LOONSTROOM_ENCRYPTION_KEYS": new_key_text("k1"),
     "LOONSTROOM_IDENTIFIER_KEY": "qL7vN2xR9tB4mK8pW3sD6fG1hJ5zC0yA",
+    "LOONSTROOM_HISTORY_KEY": new_key_text("h1"),
 }
 
 
@@ -22,7 +23,7 @@ def test_production_starts_with_its_own_secrets() -> None:
     assert load_settings(GOOD).environment == "production"
 
 
-@pytest.mark.parametrize("name", ["DATABASE_URL", "ENCRYPTION_KEYS", "IDENTIFIER_KEY"])
+@pytest.mark.parametrize("name", ["DATABASE_URL", "ENCRYPTION_KEYS", "IDENTIFIER_KEY", "HISTORY_KEY"])
 def test_production_without_a_secret_is_refused(name: str) -> None:
     """The error names the setting and its _FILE variant."""
     rest = {key: value for key, value in GOOD.items() if key != f"LOONSTROOM_{name}"}
@@ -37,6 +38,9 @@ def test_production_without_a_secret_is_refused(name: str) -> None:
         ("LOONSTROOM_IDENTIFIER_KEY", "short"),
         ("LOONSTROOM_IDENTIFIER_KEY", "example-example-example-example-example"),
         ("LOONSTROOM_ENCRYPTION_KEYS", "k1:tooshort"),
+        ("LOONSTROOM_HISTORY_KEY", "h1:tooshort"),
+        ("LOONSTROOM_HISTORY_KEY", f"h1:{'A' * 43}="),
+        ("LOONSTROOM_HISTORY_KEY", "qL7vN2xR9tB4mK8pW3sD6fG1hJ5zC0yA"),
         ("LOONSTROOM_DATABASE_URL", "postgresql://loonstroom_app:changeme@db/loonstroom"),
         ("LOONSTROOM_PORT", "99999"),
         ("LOONSTROOM_WORKER_CONCURRENCY", "0"),

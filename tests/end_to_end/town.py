@@ -22,7 +22,7 @@ from app.main import build
 from app.payments.context import Context
 from simulators.nmbrs.process import DEMO, SimulatorClient, run_simulator
 from tests.support.house import Person, add_account, add_organization, add_person, link
-from tests.support.postgres import TestDatabase
+from tests.support.postgres import HISTORY_KEY, TestDatabase
 
 ROOT = Path(__file__).parents[2]
 COMPANY = 2100
@@ -83,6 +83,7 @@ class RunningService:
             "LOONSTROOM_DATABASE_URL": self.database.app_url,
             "LOONSTROOM_ENCRYPTION_KEYS": _KEYS,
             "LOONSTROOM_IDENTIFIER_KEY": _IDENTIFIER_KEY,
+            "LOONSTROOM_HISTORY_KEY": HISTORY_KEY,
             "LOONSTROOM_NMBRS_SOAP_URL": f"{self.nmbrs_url}/soap/v3",
             "LOONSTROOM_NMBRS_TIMEOUT_SECONDS": "3",
             "LOONSTROOM_PUBLIC_URL": self.base_url,
@@ -218,6 +219,7 @@ def running_town(database: TestDatabase, folder: Path, **changes: str) -> Iterat
             environment=Environment.TEST,
             encryption_keys=SecretStr(_KEYS),
             identifier_key=SecretStr(_IDENTIFIER_KEY),
+            history_key=SecretStr(HISTORY_KEY),
         )
         ctx = build(settings, database_url=database.app_url, sources={}).context
         stack.callback(ctx.engine.dispose)

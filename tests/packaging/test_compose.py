@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = [name for name, service in SERVICES.items() if service["image"] == "loonstroom"]
-SECRETS = {"database_url", "database_owner_url", "encryption_keys", "identifier_key"}
+SECRETS = {"database_url", "database_owner_url", "encryption_keys", "identifier_key", "history_key"}
 
 
 def _cli_commands() -> list[list[str]]:

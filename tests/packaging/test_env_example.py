@@ -22,7 +22,7 @@ def test_every_value_is_the_default() -> None:
 
 def test_no_secret_stands_in_the_example() -> None:
     """A secret is shown as the file that holds it, so that nobody copies one."""
-    secrets = {"DATABASE_URL", "DATABASE_OWNER_URL", "ENCRYPTION_KEYS", "IDENTIFIER_KEY"}
+    secrets = {"DATABASE_URL", "DATABASE_OWNER_URL", "ENCRYPTION_KEYS", "IDENTIFIER_KEY", "HISTORY_KEY"}
     assert {name.removeprefix("LOONSTROOM_") for name, _ in LINES}.isdisjoint(secrets)
 
 

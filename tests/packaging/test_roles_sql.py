@@ -132,6 +132,7 @@ def test_the_made_secrets_are_ones_production_accepts(folder: Path) -> None:
     settings = load_settings({**environ, "LOONSTROOM_ENVIRONMENT": "production"})
     assert settings.environment is Environment.PRODUCTION
     assert settings.keyring.current == "k1"
+    assert settings.history_keys.current == "h1"
 
 
 def test_secrets_are_never_made_twice(folder: Path) -> None:

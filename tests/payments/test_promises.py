@@ -32,7 +32,10 @@ from app.payments import filing, revising, sepa
 from app.payments.models import PaymentBatch, PaymentFile
 from sqlmodel import select
 settings = Settings(
-    environment="test", encryption_keys=SecretStr(os.environ["KEYS"]), identifier_key=SecretStr("x" * 40)
+    environment="test",
+    encryption_keys=SecretStr(os.environ["KEYS"]),
+    identifier_key=SecretStr("x" * 40),
+    history_key=SecretStr(os.environ["KEYS"]),
 )
 service = build(settings, database_url=os.environ["URL"], sources={})
 with transaction(service.context.engine) as session:

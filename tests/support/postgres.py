@@ -11,9 +11,13 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
+from app.core.crypto import new_key_text
 from app.core.database import create_engine
 from app.core.embedded import APP_ROLE, OWNER_ROLE, EmbeddedPostgres, bootstrap_roles
+from app.core.history_chain import parse_history_keys
 from app.core.migrating import migrate
+
+HISTORY_KEY = new_key_text("h1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +45,7 @@ class TestDatabase:
 
     def engine(self) -> Engine:
         """Return an engine for the role the service runs as."""
-        return create_engine(self.app_url, pool_size=40)
+        return create_engine(self.app_url, pool_size=40, history_keys=parse_history_keys(HISTORY_KEY))
 
 
 def shared_folder(run_id: str) -> Path:
