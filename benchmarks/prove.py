@@ -13,6 +13,7 @@ from pathlib import Path
 
 from benchmarks.prove_changes import changes
 from benchmarks.prove_files import prove_files
+from benchmarks.prove_tamper import tamper
 from tests.end_to_end.kills import Journal, kill_under_load
 from tests.end_to_end.town import running_town
 from tests.support.postgres import remove_shared_folder, running_database
@@ -36,10 +37,26 @@ def kills(count: int, seed: int) -> str:
     )
 
 
+def tampering(count: int, seed: int) -> str:
+    """Tamper with every record of a history of so many records, in every way, and find each."""
+    run_id = f"prove{seed:x}"
+    try:
+        with running_database(run_id, "prove") as database:
+            outcome = tamper(database, records=count, seed=seed)
+    finally:
+        remove_shared_folder(run_id)
+    tried = sum(outcome.tried.values())
+    return (
+        f"{outcome.records} records, {tried} tamperings in {len(outcome.tried)} ways: all found, at the right place; "
+        "the untouched history verifies"
+    )
+
+
 PROOFS: dict[str, tuple[Callable[[int, int], str], int]] = {
     "changes": (changes, 1_000),
     "files": (prove_files, 10_000),
     "kills": (kills, 100),
+    "tamper": (tampering, 1_000),
 }
 
 

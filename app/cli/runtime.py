@@ -9,8 +9,11 @@ from secrets import token_urlsafe
 
 from pydantic import SecretStr
 
+from app.core.clock import utc_now
 from app.core.crypto import new_key_text
+from app.core.database import create_engine
 from app.core.embedded import APP_ROLE, OWNER_ROLE, EmbeddedPostgres, bootstrap_roles
+from app.core.history_sealing import seal_older
 from app.core.migrating import migrate
 from app.core.settings import Environment, Settings, SettingsError, load_settings
 from app.main import Service, build
@@ -70,8 +73,18 @@ def database(loaded: Settings, *, watchdog: bool = False) -> Iterator[Database]:
     ) as postgres:
         bootstrap_roles(postgres.url(), database=DATABASE)
         owner_url = postgres.url(role=OWNER_ROLE, database=DATABASE)
-        migrate(owner_url)
+        bring_up_to_date(loaded, owner_url)
         yield Database(app_url=postgres.url(role=APP_ROLE, database=DATABASE), owner_url=owner_url)
+
+
+def bring_up_to_date(loaded: Settings, owner_url: str) -> int:
+    """Bring the database to head and seal histories that are older than their key; return how many those were."""
+    migrate(owner_url)
+    engine = create_engine(owner_url, pool_size=1, history_keys=loaded.history_keys)
+    try:
+        return len(seal_older(engine, utc_now()))
+    finally:
+        engine.dispose()
 
 
 def driver_url(url: str) -> str:

@@ -14,7 +14,7 @@ import uvicorn
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.cli.runtime import DATABASE, built_service, database, settings
+from app.cli.runtime import DATABASE, bring_up_to_date, built_service, database, settings
 from app.core.crypto import new_key_text
 from app.core.embedded import OWNER_ROLE, EmbeddedPostgres, bootstrap_roles
 from app.core.log import configure_logging
@@ -70,12 +70,15 @@ def worker(concurrency: int | None) -> None:
 @click.command()
 def migrate() -> None:
     """Bring the database to the newest migration, as the role that owns it."""
-    with database(settings()) as where:
+    loaded = settings()
+    with database(loaded) as where:
         if where.owner_url is None:
             message = "LOONSTROOM_DATABASE_OWNER_URL is not set; migrations run as the owner"
             raise SettingsError(message)
-        migrate_database(where.owner_url)
+        sealed = bring_up_to_date(loaded, where.owner_url)
     click.echo("The database is at the newest migration.")
+    if sealed:
+        click.echo(f"Sealed {sealed} histories that were older than the history key.")
 
 
 @click.command("migrations-check")
@@ -143,6 +146,8 @@ def _diagnoses(service: Service) -> Iterator[tuple[str, str | None]]:
     if not at_head:
         return
     yield "rights", _rights_fault(engine)
+    older = _scalar(engine, "SELECT count(*) FROM history_head WHERE mac IS NULL")
+    yield "history", f"{older} are older than the history key; run ./run migrate" if older else None
     workers = _live_workers(engine)
     yield "workers", None if workers else "none is alive; start ./run serve or ./run worker"
     yield "connections", _connections_fault(engine)

@@ -81,6 +81,7 @@ RESULTS: Mapping[str, str] = {
     "batch.hold_lifted": "Blokkade opgeheven",
     "file.handed_out": "Bestand opgehaald",
     "batch.delivered": "Aangeleverd bij de bank",
+    "history.sealed": "Historie verzegeld",
 }
 
 

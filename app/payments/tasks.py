@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from app.core.history_sealing import seal_due
 from app.jobs.working import Work
 from app.payments import delivering, expiring, fetching, syncing, two_people
 from app.payments.context import Context
@@ -23,6 +24,7 @@ def work(ctx: Context) -> Work:
         delivering.ask_about_unknown(ctx)
         expiring.expire(ctx)
         expiring.note_attention(ctx)
+        seal_due(ctx.engine, ctx.now())
 
     return Work(
         tasks={syncing.SYNC_RUNS: sync_runs, fetching.FETCH_RUN: fetch_run},

@@ -56,6 +56,7 @@ _FOR_ANYBODY = {
     ("get", "/v1/payment-batches"),
     ("get", "/v1/payroll-runs"),
     ("get", "/v1/history"),
+    ("get", "/v1/history/verification"),
     ("get", "/v1/bank-days"),
     ("get", "/v1/unpaid-transfers"),
     ("get", "/v1/proposals"),
@@ -141,7 +142,15 @@ def test_no_route_answers_without_a_token(app: FastAPI, house: House) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/v1/employers", "/v1/connections", "/v1/payment-batches", "/v1/payroll-runs", "/v1/history"]
+    "path",
+    [
+        "/v1/employers",
+        "/v1/connections",
+        "/v1/payment-batches",
+        "/v1/payroll-runs",
+        "/v1/history",
+        "/v1/history/verification",
+    ],
 )
 def test_lists_hold_only_what_is_ones_own(house: House, other_house: House, path: str) -> None:
     """No list of one employer shows an id of another."""

@@ -10,10 +10,12 @@ from uuid import UUID
 from fastapi import Query, Request, Response
 from sqlmodel import Session
 
-from app.auth.actor import Actor
-from app.auth.models import Scope
+from app.auth.actor import Actor, RoleMissing
+from app.auth.models import Role, Scope
 from app.auth.web import ActorDep
+from app.core import history_proof
 from app.core.errors import Invalid, Problem
+from app.core.history_proof import Verdict
 from app.core.web import SessionDep, answer, problems, router
 from app.payments import reporting
 from app.payments.api import schemas
@@ -57,6 +59,39 @@ def history(
     lines = reporting.history_lines(session, _question(actor, limit=limit + 1, before=_decoded(cursor)))
     shown = lines[:limit]
     return answer(200, _out(shown), **(_next(request, shown[-1]) if len(lines) > limit else {}))
+
+
+@routes.get("/history/verification", response_model=list[schemas.VerificationOut], responses=problems(RoleMissing))
+def verification(actor: ActorDep, session: SessionDep) -> Response:
+    """Verify the history of the caller's organizations: every record, both chains, the seals and the head."""
+    actor.needs_scope(Scope.READ)
+    organizations = sorted(each for each in actor.organizations if _roles(actor, each) & {Role.ADMIN, Role.AUDITOR})
+    if not organizations:
+        raise RoleMissing("This needs one of the roles admin, auditor in an organization.")
+    history_proof.snapshot(session)
+    return answer(200, [_verdict(history_proof.verify(session, each)) for each in organizations])
+
+
+def _roles(actor: Actor, organization_id: UUID) -> frozenset[str]:
+    return actor.employers.get(organization_id, frozenset()) | actor.offices.get(organization_id, frozenset())
+
+
+def _verdict(verdict: Verdict) -> dict[str, object]:
+    broken = verdict.first_broken
+    return dump(
+        schemas.VerificationOut(
+            organization_id=verdict.organization_id,
+            verified=verdict.verified,
+            records=verdict.records,
+            unsealed=verdict.unsealed,
+            first_broken=None if broken is None else schemas.HistoryFault(sequence=broken.sequence, what=broken.what),
+            head=schemas.VerifiedHead(
+                sequence=verdict.head_sequence,
+                mac=None if verdict.head_mac is None else verdict.head_mac.hex(),
+                sealed_at=verdict.sealed_at,
+            ),
+        )
+    )
 
 
 def _question(

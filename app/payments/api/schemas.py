@@ -16,6 +16,7 @@ from pydantic import (
     StringConstraints,
 )
 
+from app.core.history_proof import Fault
 from app.core.money import cents_to_text, text_to_cents
 from app.payments.models import Decision, LinkMode, TransferKind
 from app.payments.sepa_model import BIC_PATTERN
@@ -685,6 +686,32 @@ class HistoryOut(BaseModel):
     actor: str
     payment_batch_id: UUID | None
     facts: dict[str, Any]
+
+
+class HistoryFault(BaseModel):
+    """The first place where a history does not prove itself: the number of the record, and what is wrong there."""
+
+    sequence: int
+    what: Fault
+
+
+class VerifiedHead(BaseModel):
+    """Where a history stands. Keep it elsewhere: it shows later whether the end was cut off. `mac` is hexadecimal."""
+
+    sequence: int
+    mac: str | None
+    sealed_at: datetime | None
+
+
+class VerificationOut(BaseModel):
+    """What verifying the history of an organization found. `unsealed` counts records older than the history key."""
+
+    organization_id: UUID
+    verified: bool
+    records: int
+    unsealed: int
+    first_broken: HistoryFault | None
+    head: VerifiedHead
 
 
 class BankDay(BaseModel):
