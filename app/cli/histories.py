@@ -122,14 +122,18 @@ def key(organization: UUID, output: Path) -> None:
 
 
 def _write(path: Path, lines: Iterable[str]) -> int:
-    """Write lines to a new file that only its owner reads; return how many."""
+    """Write lines to a new file that only its owner reads; return how many. What fails half-way leaves no file."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
         message = f"{path} cannot be made ({error.strerror})."
         raise click.BadParameter(message, param_hint="--output") from error
-    with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
-        return sum(1 for line in lines if file.write(line))
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
+            return sum(1 for line in lines if file.write(line))
+    except BaseException:
+        path.unlink()
+        raise
 
 
 COMMANDS = (history,)

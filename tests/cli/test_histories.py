@@ -1,0 +1,162 @@
+"""`./run cli history`: verify, heads, export and key, as an operator types them."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from click.testing import CliRunner, Result
+from sqlalchemy import Engine
+
+from app.cli.histories import history
+from app.core.crypto import new_key_text
+from app.core.database import create_engine
+from app.core.errors import Invalid, NotFound
+from tests.support.histories import record
+from tests.support.postgres import HISTORY_KEY, TestDatabase
+
+ROOT = Path(__file__).parents[2]
+FIRST, SECOND = UUID(int=1), UUID(int=2)
+Command = Callable[..., Result]
+
+
+@pytest.fixture
+def run(engine: Engine, database: TestDatabase, tmp_path: Path) -> Command:
+    """Two histories, and the command line on their database."""
+    record(engine, FIRST, ["employer.added", "member.added", "pin.set"])
+    record(engine, SECOND, ["office.added"])
+    settings = {
+        "LOONSTROOM_ENVIRONMENT": "test",
+        "LOONSTROOM_DATA_DIR": str(tmp_path / "data"),
+        "LOONSTROOM_DATABASE_URL": database.app_url,
+        "LOONSTROOM_ENCRYPTION_KEYS": new_key_text("k1"),
+        "LOONSTROOM_IDENTIFIER_KEY": "an identifier key for tests, long enough",
+        "LOONSTROOM_HISTORY_KEY": HISTORY_KEY,
+    }
+
+    def command(*arguments: str) -> Result:
+        return CliRunner().invoke(history, arguments, env=settings)
+
+    return command
+
+
+@pytest.fixture
+def admin(database: TestDatabase) -> Iterator[Engine]:
+    """An administrator of the database."""
+    made = create_engine(database.superuser_url, pool_size=2)
+    yield made
+    made.dispose()
+
+
+def _do(admin: Engine, statement: str) -> None:
+    with admin.begin() as connection:
+        connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
+        connection.exec_driver_sql(statement)
+
+
+def _verdicts(done: Result) -> dict[str, dict[str, Any]]:
+    return {each["organization_id"]: each for each in json.loads(done.stdout)}
+
+
+def test_untouched_histories_verify(run: Command) -> None:
+    """Every organization, a line each, exit code 0; as JSON with head and mac."""
+    plain, as_json = run("verify"), run("verify", "--json")
+
+    assert plain.exit_code == 0, plain.stderr
+    assert f"{FIRST}  verified: 3 records" in plain.stdout
+    verdict = _verdicts(as_json)[str(FIRST)]
+    assert (verdict["verified"], verdict["records"], verdict["first_broken"]) == (True, 3, None)
+    assert verdict["head"]["sequence"] == 3
+    assert len(bytes.fromhex(verdict["head"]["mac"])) == 32
+
+
+def test_a_broken_history_is_named_and_the_others_still_verify(run: Command, admin: Engine) -> None:
+    """Exit code 1, the organization, the record and what is wrong; one organization can be asked for alone."""
+    _do(admin, f"UPDATE history_entry SET event = 'x' WHERE organization_id = '{FIRST}' AND sequence = 2")
+
+    every, first, second = (
+        run("verify"),
+        run("verify", "--organization", str(FIRST), "--json"),
+        run("verify", "--organization", str(SECOND)),
+    )
+
+    assert (every.exit_code, first.exit_code, second.exit_code) == (1, 1, 0)
+    assert f"{FIRST}  BROKEN at record 2: columns_differ" in every.stdout
+    assert f"{SECOND}  verified: 1 records" in every.stdout
+    assert _verdicts(first)[str(FIRST)]["first_broken"] == {"sequence": 2, "what": "columns_differ"}
+
+
+@pytest.mark.parametrize("kept_as", ["heads", "export"])
+def test_a_kept_head_shows_what_was_removed_whole(run: Command, admin: Engine, tmp_path: Path, kept_as: str) -> None:
+    """An organization of which nothing at all is left is still asked for, because its head was kept."""
+    kept = str(tmp_path / "kept.jsonl")
+    made = (
+        run("heads", "--output", kept)
+        if kept_as == "heads"
+        else run("export", "--organization", str(FIRST), "--output", kept)
+    )
+    assert made.exit_code == 0, made.stderr
+    before = run("verify", "--expect-head", kept)
+    _do(admin, f"DELETE FROM history_entry WHERE organization_id = '{FIRST}'")
+    _do(admin, f"DELETE FROM history_head WHERE organization_id = '{FIRST}'")
+
+    unaware, aware = run("verify"), run("verify", "--expect-head", kept)
+
+    assert (before.exit_code, unaware.exit_code, aware.exit_code) == (0, 0, 1)
+    assert f"{FIRST}  BROKEN at record 1: missing" in aware.stdout
+
+
+def test_an_export_and_its_key_are_what_the_checker_reads(run: Command, tmp_path: Path) -> None:
+    """What an operator writes for an auditor holds in the auditor's hands; nobody else can read the files."""
+    export, key = tmp_path / "export.jsonl", tmp_path / "key"
+    done = [
+        run("export", "--organization", str(FIRST), "--output", str(export)),
+        run("key", "--organization", str(FIRST), "--output", str(key)),
+    ]
+    assert [each.exit_code for each in done] == [0, 0], done[0].stderr + done[1].stderr
+
+    checked = subprocess.run(
+        [sys.executable, "-I", "-S", "tools/verify_history.py", str(export), "--key-file", str(key)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "macs hold" in checked.stdout
+    assert [path.stat().st_mode & 0o777 for path in (export, key)] == [0o600, 0o600]
+    assert HISTORY_KEY.partition(":")[2] not in key.read_text()
+
+
+@pytest.mark.parametrize("text", ["", "not json", '{"type":"header"}', '{"type":"head","mac":"zz","sequence":1}'])
+def test_a_file_without_heads_is_refused(run: Command, tmp_path: Path, text: str) -> None:
+    """A wrong file never passes for "compared"."""
+    (tmp_path / "kept").write_text(text)
+
+    done = run("verify", "--expect-head", str(tmp_path / "kept"))
+
+    assert isinstance(done.exception, Invalid)
+    assert "history heads" in done.exception.errors[0].message
+
+
+def test_a_file_that_exists_is_not_overwritten(run: Command, tmp_path: Path) -> None:
+    """The head that was kept last month is evidence."""
+    (tmp_path / "kept").write_text("evidence")
+
+    done = run("heads", "--output", str(tmp_path / "kept"))
+
+    assert done.exit_code == 2
+    assert (tmp_path / "kept").read_text() == "evidence"
+
+
+def test_an_organization_that_does_not_exist_has_no_export(run: Command, tmp_path: Path) -> None:
+    """A mistyped id is a refusal, and leaves no file that looks like an export."""
+    done = run("export", "--organization", str(UUID(int=9)), "--output", str(tmp_path / "export"))
+
+    assert isinstance(done.exception, NotFound)
+    assert not (tmp_path / "export").exists()
