@@ -73,6 +73,7 @@ RESULTS: Mapping[str, str] = {
     "batch.approval_given": "Goedkeuring gegeven, er is er nog een nodig",
     "batch.approved": "Goedgekeurd, bestand klaar",
     "approval.refused": "Goedkeuring geweigerd",
+    "access.refused": "Poging geweigerd",
     "batch.recalled": "Goedkeuring teruggetrokken",
     "batch.rejected": "Afgewezen",
     "batch.cancelled": "Ingetrokken",

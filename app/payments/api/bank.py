@@ -27,7 +27,16 @@ from app.core.idempotency import KeyReused
 from app.core.web import RevisionDep, SessionDep, answer, problems, router
 from app.payments import bank_reports, comparing_files, delivering, holds, statements, two_people
 from app.payments.api import schemas, views
-from app.payments.api.common import ContextDep, KeyDep, attempt_of, dump, once, outcome_answer, xml_body
+from app.payments.api.common import (
+    ContextDep,
+    KeyDep,
+    attempt_of,
+    dump,
+    notes_refusals,
+    once,
+    outcome_answer,
+    xml_body,
+)
 from app.payments.approving import visible_batch
 from app.payments.bank_reports import NotOurFile, ReportUnreadable
 from app.payments.comparing_files import FileUnreadable, NotOurs
@@ -79,6 +88,7 @@ _FILE_RESPONSES: dict[int | str, dict[str, Any]] = {
 
 
 @routes.get("/payment-batches/{batch_id}/file", responses=_FILE_RESPONSES, response_class=Response)
+@notes_refusals(Action.HAND_OUT)
 def get_file(
     ctx: ContextDep,
     actor: ActorDep,
@@ -92,6 +102,7 @@ def get_file(
 
 
 @routes.get("/payment-batches/{batch_id}/files/{n}", responses=_FILE_RESPONSES, response_class=Response)
+@notes_refusals(Action.HAND_OUT)
 def get_file_number(
     ctx: ContextDep,
     actor: ActorDep,
@@ -125,6 +136,7 @@ def _hand_out(ctx: Context, session: Session, actor: Actor, batch_id: UUID, aske
     response_model=schemas.BatchOut,
     responses=problems(*_CHANGES),
 )
+@notes_refusals(Action.DELIVER)
 def deliver(
     request: Request,
     ctx: ContextDep,
@@ -168,6 +180,7 @@ def deliver(
     response_model=schemas.BatchOut,
     responses={**problems(*_CHANGES, NotAllowedNow), **WAITING},
 )
+@notes_refusals(Action.WITHDRAW)
 def withdraw(
     request: Request,
     ctx: ContextDep,
@@ -196,6 +209,7 @@ def withdraw(
     response_model=schemas.BatchOut,
     responses={**problems(*_CHANGES, NotAllowedNow), **WAITING},
 )
+@notes_refusals(Action.STATE)
 def state(
     request: Request,
     ctx: ContextDep,
@@ -372,6 +386,7 @@ def hold(
     response_model=schemas.BatchOut,
     responses={**problems(*_CHANGES), **WAITING},
 )
+@notes_refusals(Action.LIFT_HOLD)
 def lift_hold(
     request: Request,
     ctx: ContextDep,

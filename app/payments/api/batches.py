@@ -16,9 +16,18 @@ from app.core.database import transaction
 from app.core.errors import AppError, Conflict, NotFound, PreconditionFailed, PreconditionRequired
 from app.core.idempotency import KeyReused
 from app.core.web import PageDep, RevisionDep, SessionDep, answer, next_link, problems, router
-from app.payments import approving, deciding, digest, filing, reopening, revising
+from app.payments import approving, deciding, digest, filing, refusals, reopening, revising
 from app.payments.api import schemas, views
-from app.payments.api.common import ContextDep, KeyDep, attempt_of, dump, etag, once, outcome_answer
+from app.payments.api.common import (
+    ContextDep,
+    KeyDep,
+    attempt_of,
+    dump,
+    etag,
+    notes_refusals,
+    once,
+    outcome_answer,
+)
 from app.payments.approving import Wish, visible_batch
 from app.payments.context import Context
 from app.payments.deciding import AnotherPersonNeeded, Edit, LineDecision
@@ -221,6 +230,7 @@ def acknowledge(
         SourceUnreachable,
     ),
 )
+@notes_refusals(Action.APPROVE)
 def approve(
     request: Request,
     ctx: ContextDep,
@@ -298,10 +308,11 @@ def _approve_one(ctx: Context, actor: Actor, item: schemas.ApprovalItem) -> dict
         batch_id=item.batch_id, revision=None, digest=item.digest, pin="", without_source=item.approve_without_source
     )
     try:
-        prepared = approving.prepare_checked(ctx, actor, wish)
-        with transaction(ctx.engine) as session:
-            batch = approving.approve_batch(ctx, session, actor, wish, prepared)
-            body = _body(ctx, session, actor, batch)
+        with refusals.noted(ctx, actor, item.batch_id, Action.APPROVE):
+            prepared = approving.prepare_checked(ctx, actor, wish)
+            with transaction(ctx.engine) as session:
+                batch = approving.approve_batch(ctx, session, actor, wish, prepared)
+                body = _body(ctx, session, actor, batch)
     except AppError as refusal:
         problem = {"code": refusal.code, "title": refusal.title, "detail": refusal.detail, **refusal.extra}
         return {"batch_id": str(item.batch_id), "status": refusal.status, "batch": None, "problem": problem}
@@ -313,6 +324,7 @@ def _approve_one(ctx: Context, actor: Actor, item: schemas.ApprovalItem) -> dict
     response_model=schemas.BatchOut,
     responses=problems(Conflict),
 )
+@notes_refusals(Action.RECALL)
 def recall(ctx: ContextDep, actor: ActorDep, session: SessionDep, batch_id: UUID) -> Response:
     """Take one's approval back; free while the file was never handed out."""
     visible_batch(session, actor, batch_id)
@@ -325,6 +337,7 @@ def recall(ctx: ContextDep, actor: ActorDep, session: SessionDep, batch_id: UUID
     response_model=schemas.BatchOut,
     responses=problems(*_CHANGES, NotABankDay, ExecutionDateImpossible, NotAllowedNow),
 )
+@notes_refusals(Action.REISSUE)
 def reissue(
     request: Request,
     ctx: ContextDep,
@@ -368,6 +381,7 @@ def _end(  # noqa: PLR0913 - the parts of a request
 
 
 @routes.post("/payment-batches/{batch_id}/rejection", response_model=schemas.BatchOut, responses=problems(*_CHANGES))
+@notes_refusals(Action.REJECT)
 def reject(
     request: Request,
     ctx: ContextDep,
@@ -385,6 +399,7 @@ def reject(
 
 
 @routes.post("/payment-batches/{batch_id}/cancellation", response_model=schemas.BatchOut, responses=problems(*_CHANGES))
+@notes_refusals(Action.CANCEL)
 def cancel(
     request: Request,
     ctx: ContextDep,

@@ -1,6 +1,7 @@
 """What the routes of the domain share: the context, acting once per Idempotency-Key, and bodies as JSON."""
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Annotated, Any, cast
 
 from fastapi import Depends, Header, Request, Response
@@ -13,7 +14,11 @@ from app.core import idempotency
 from app.core.errors import Invalid, Problem, UnsupportedMediaType
 from app.core.idempotency import MAXIMUM_KEY_LENGTH, Attempt, Outcome
 from app.core.web import answer
+from app.payments import refusals
 from app.payments.context import Context
+from app.payments.transitions import Action
+
+Route = Callable[..., Response]
 
 XML_TYPES = frozenset({"application/xml", "text/xml", "application/octet-stream", "application/zip"})
 
@@ -70,6 +75,20 @@ def outcome_answer(outcome: Outcome) -> Response:
     if isinstance(revision, int):
         headers["ETag"] = etag(revision)
     return answer(outcome.status, outcome.body, **headers)
+
+
+def notes_refusals(action: Action) -> Callable[[Route], Route]:
+    """Have a route on a batch write its refusals to the history (`payments.refusals`)."""
+
+    def decorate(route: Route) -> Route:
+        @wraps(route)
+        def noting(**given: Any) -> Response:
+            with refusals.noted(given["ctx"], given["actor"], given["batch_id"], action):
+                return route(**given)
+
+        return noting
+
+    return decorate
 
 
 def etag(revision: int) -> str:
