@@ -188,13 +188,13 @@ def _scalar(engine: Engine, query: str, **values: float) -> int:
 
 @click.group()
 def keys() -> None:
-    """Encryption keys."""
+    """Keys."""
 
 
 @keys.command("new")
 @click.option("--name", default="k1", show_default=True, help="Id of the key, at most 8 characters.")
 def keys_new(name: str) -> None:
-    """Print a new key for LOONSTROOM_ENCRYPTION_KEYS. Keep it outside the database and its backups."""
+    """Print a new key, for the encryption keys or the history key. Keep it outside the database and its backups."""
     click.echo(new_key_text(name))
 
 
