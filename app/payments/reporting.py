@@ -14,7 +14,7 @@ from sqlmodel import Session, col, select
 
 from app.core.clock import AMSTERDAM
 from app.core.columns import any_of
-from app.core.history import HistoryEntry
+from app.core.history import SEALED, HistoryEntry
 from app.core.money import dutch
 from app.payments.iban import grouped
 from app.payments.models import Administration, DebtorAccount
@@ -194,6 +194,8 @@ def _details(event: str, details: Mapping[str, Any]) -> str:
             text += f", {dutch(details['control_sum_cents'])}"
         extra = details.get("reason") or details.get("note")
         return f"{text}; {extra}" if extra else text
+    if event == SEALED:
+        return f"{details['count']} regels, tot en met nummer {details['sequence']}"
     for name in ("explanation", "reason", "code", "name"):
         if details.get(name):
             operation = details.get("operation")

@@ -3,7 +3,8 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -13,6 +14,7 @@ from click.testing import CliRunner, Result
 from sqlalchemy import Engine
 
 from app.cli.histories import history
+from app.cli.service import doctor, migrate
 from app.core.crypto import new_key_text
 from app.core.database import create_engine
 from app.core.errors import Invalid, NotFound
@@ -21,7 +23,17 @@ from tests.support.postgres import HISTORY_KEY, TestDatabase
 
 ROOT = Path(__file__).parents[2]
 FIRST, SECOND = UUID(int=1), UUID(int=2)
-Command = Callable[..., Result]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """`history ...` with the settings of this test."""
+
+    settings: Mapping[str, str]
+
+    def __call__(self, *arguments: str) -> Result:
+        """Run it in this process."""
+        return CliRunner().invoke(history, arguments, env=self.settings)
 
 
 @pytest.fixture
@@ -33,15 +45,13 @@ def run(engine: Engine, database: TestDatabase, tmp_path: Path) -> Command:
         "LOONSTROOM_ENVIRONMENT": "test",
         "LOONSTROOM_DATA_DIR": str(tmp_path / "data"),
         "LOONSTROOM_DATABASE_URL": database.app_url,
+        "LOONSTROOM_DATABASE_OWNER_URL": database.owner_url,
         "LOONSTROOM_ENCRYPTION_KEYS": new_key_text("k1"),
         "LOONSTROOM_IDENTIFIER_KEY": "an identifier key for tests, long enough",
         "LOONSTROOM_HISTORY_KEY": HISTORY_KEY,
     }
 
-    def command(*arguments: str) -> Result:
-        return CliRunner().invoke(history, arguments, env=settings)
-
-    return command
+    return Command(settings=settings)
 
 
 @pytest.fixture
@@ -160,3 +170,19 @@ def test_an_organization_that_does_not_exist_has_no_export(run: Command, tmp_pat
 
     assert isinstance(done.exception, NotFound)
     assert not (tmp_path / "export").exists()
+
+
+def test_the_doctor_says_what_to_do_with_an_older_history(run: Command, admin: Engine) -> None:
+    """After a migration without the key nothing can be written: the doctor names it, and `migrate` mends it."""
+    environment = dict(run.settings)
+    _do(admin, "UPDATE history_entry SET mac = NULL, key_id = NULL")
+    _do(admin, "UPDATE history_head SET mac = NULL")
+
+    ill = CliRunner().invoke(doctor, env=environment)
+    mended = CliRunner().invoke(migrate, env=environment)
+    again = CliRunner().invoke(doctor, env=environment)
+
+    assert "history       FAULT: 2 are older than the history key; run ./run migrate" in ill.output
+    assert "Sealed 2 histories" in mended.output
+    assert "history       ok" in again.output
+    assert run("verify").exit_code == 0

@@ -45,6 +45,9 @@ def test_what_really_happened_verifies(house: House, ctx: Context, clock: FakeCl
     assert len(bytes.fromhex(verdict["head"]["mac"])) == 32
     assert verdict["head"]["sealed_at"] == "2026-11-19T09:00:00Z"
     assert events[-1] == "history.sealed"
+    newest = house.boss.get("/v1/history?limit=1").json()[0]
+    assert newest["result"] == "Historie verzegeld"
+    assert newest["details"] == f"{len(events) - 1} regels, tot en met nummer {len(events) - 1}"
 
 
 def test_a_record_altered_in_the_database_is_named(house: House, other_house: House, admin: Engine) -> None:
