@@ -220,3 +220,56 @@ def test_a_key_file_that_holds_no_key_is_no_verdict(desk: Desk, text: str) -> No
     (desk.folder / "key").write_text(text, encoding="utf-8")
 
     assert desk.check("export.jsonl", "--key-file", "key").returncode == 2
+
+
+def _by_hand(*events: tuple[str, str | None], **seal: object) -> str:
+    """Return an export made without the service: events with their macs, seals that state the head before them."""
+    header = {"type": "header", "format": "loonstroom-history", "version": 1, "organization_id": "1"}
+    lines: Lines = [header]
+    plain, mac = bytes(32), None
+    sealed = 0
+    for sequence, (event, made) in enumerate(events, start=1):
+        stated = {"sequence": sequence - 1, "hash": plain.hex(), "mac": mac, **seal}
+        details = stated if event == "history.sealed" else {}
+        sealed = sequence if details else sealed
+        content = {"organization_id": "1", "sequence": sequence, "event": event, "details": details}
+        plain, mac = sha256(plain + json.dumps(content).encode()).digest(), made
+        record = {"type": "record", "sequence": sequence, "payload": json.dumps(content), "hash": plain.hex()}
+        lines.append({**record, "mac": mac, "key_id": mac and "h1"})
+    head = {"type": "head", "organization_id": "1", "sequence": len(events), "hash": plain.hex(), "mac": mac}
+    lines.append({**head, "sealed_sequence": sealed})
+    return "".join(json.dumps(line) + "\n" for line in lines)
+
+
+_ONE, _TWO = "11" * 32, "22" * 32
+
+
+@pytest.mark.parametrize(
+    ("events", "seal", "answer"),
+    [
+        ((("a", None), ("b", None), ("history.sealed", _ONE)), {}, "records 1 to 2 are older than the key"),
+        ((("a", None), ("b", None), ("history.sealed", _ONE)), {"sequence": 1}, "BROKEN at record 3: the seal states"),
+        ((("a", None), ("b", None), ("history.sealed", _ONE)), {"mac": _TWO}, "BROKEN at record 3: the seal states"),
+        ((("a", None), ("b", _ONE)), {}, "BROKEN at record 2: the first record with a mac after older ones"),
+        ((("a", None), ("b", None)), {}, "BROKEN at record 2: the last record has no mac"),
+    ],
+)
+def test_records_older_than_the_key_must_be_sealed(desk: Desk, events: Any, seal: Any, answer: str) -> None:
+    """Records without a mac come first only, and the first record after them is a seal that states where they ended."""
+    (desk.folder / "export.jsonl").write_text(_by_hand(*events, **seal), encoding="utf-8")
+
+    done = desk.check("export.jsonl")
+
+    assert answer in done.stdout, done.stdout + done.stderr
+    assert done.returncode == (1 if "BROKEN" in answer else 0)
+
+
+def test_another_record_where_a_kept_head_points_is_found(desk: Desk) -> None:
+    """An end that was cut off and replaced by other records is as long as before, and does not have the kept mac."""
+    (desk.folder / "kept.jsonl").write_text(_by_hand(("a", _ONE), ("b", _ONE)), encoding="utf-8")
+    (desk.folder / "export.jsonl").write_text(_by_hand(("a", _ONE), ("b", _TWO), ("c", _ONE)), encoding="utf-8")
+
+    done = desk.check("export.jsonl", "--expect-head", "kept.jsonl")
+
+    assert done.returncode == 1
+    assert "BROKEN at record 2: another record stands" in done.stdout
