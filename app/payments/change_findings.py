@@ -50,12 +50,11 @@ class Asked:
 def draft_changes(comparison: Comparison, asked: Asked) -> Iterator[Draft]:
     """Return the findings of a comparison, those on the batch first."""
     changes = [each for each in comparison.changes if each.line is None or each.line.position in asked.paying]
-    is_baseline = comparison.is_first and not comparison.has_previous
-    if not is_baseline:
+    if not comparison.is_baseline:
         yield from _batch_findings(comparison, changes, asked)
     yield from _left_out(comparison, asked)
     yield from _own_accounts(comparison, asked)
-    if is_baseline:
+    if comparison.is_baseline:
         return
     for change in changes:
         yield from _account_findings(change)
@@ -70,6 +69,8 @@ def baseline(comparison: Comparison, lines: Iterable[tuple[str, str]], *, is_liv
 
 def changed_accounts(comparison: Comparison, paying: Collection[int]) -> list[str]:
     """Return marks of the accounts on which a person who is known was never paid, of the lines that are paid."""
+    if comparison.is_baseline:
+        return []
     return sorted(
         _hash(change.line.name.key, change.line.iban)
         for change in comparison.changes

@@ -43,6 +43,11 @@ class Comparison:
     has_previous: bool = False
     peak: Peak | None = None
 
+    @property
+    def is_baseline(self) -> bool:
+        """Whether there is nothing to compare with: one question about the whole takes the place of all others."""
+        return self.is_first and not self.has_previous
+
     def of_kind(self, kind: ChangeKind) -> list[Change]:
         """Return the changes of one kind, in the order of the lines."""
         return [change for change in self.changes if change.kind is kind]

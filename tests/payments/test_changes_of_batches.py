@@ -11,9 +11,11 @@ from app.core.database import transaction
 from app.payments import holds
 from app.payments.context import Context
 from app.payments.models import PaymentBatch
+from tests.contracts.fake_source import FakePayroll
 from tests.payments.payments_of import dutch_iban
 from tests.payments.payroll_document import Line
 from tests.support.house import SECOND_IBAN, House, Person, add_account, add_person, document, lines, link
+from tests.support.jobs import work_off
 
 _ELSEWHERE = dutch_iban(777, bank="RABO")
 _REMARKS = {"uploaded", "people_not_checked"}
@@ -295,6 +297,59 @@ def _lift(ctx: Context, batch: dict[str, Any]) -> None:
     with transaction(ctx.engine) as session:
         row = session.execute(sa.select(PaymentBatch).where(PaymentBatch.id == batch["id"])).scalar_one()  # type: ignore[arg-type]
         holds.lift(ctx, session, row, code="many_accounts_changed", actor=holds.SYSTEM)
+
+
+def test_a_first_batch_with_people_known_elsewhere_is_not_held(house: House) -> None:
+    """Another administration pays people of these names on other accounts: the first batch asks its one question."""
+    _pay(house, _crew(5))
+
+    first = _upload(_administration(house), _moved(_crew(5), 5), period=11)
+
+    assert (first["holds"], _codes(house, first)) == ([], ["first_batch"])
+
+
+def test_a_new_reading_with_many_changed_accounts_holds_the_batch(
+    ctx: Context, house: House, payroll: FakePayroll
+) -> None:
+    """Two changed accounts when it was made, three when it was read again: on hold from then on."""
+    administration = payroll.add_administration("2100", number="9970")
+    linked = _synced(ctx, house, payroll)
+    payroll.add_run(administration, document=document(_crew(6)), period=11)
+    (first,) = _read(ctx, house, linked)
+    assert house.boss.approve(first).status_code == 201
+    run = payroll.add_run(administration, document=document(_moved(_crew(6), 2)), period=12)
+    (made,) = _read(ctx, house, linked)
+    payroll.set_document(administration, run, document(_moved(_crew(6), 3)))
+
+    (again,) = _read(ctx, house, linked)
+
+    assert (made["holds"], made["id"]) == ([], again["id"])
+    assert [each["code"] for each in again["holds"]] == ["many_accounts_changed"]
+
+
+def _synced(ctx: Context, house: House, payroll: FakePayroll) -> str:
+    """Connect the payroll package and link its only administration; return the administration's id."""
+    login = {
+        "username": payroll.credentials.username,
+        "token": payroll.credentials.secret,
+        "domain": payroll.credentials.domain,
+    }
+    body = {"organization_id": str(house.employer_id), "kind": "nmbrs_soap", **login}
+    connection = house.boss.post("/v1/connections", body).json()
+    house.boss.post(f"/v1/connections/{connection['id']}/check")
+    found = house.boss.get(f"/v1/connections/{connection['id']}/administrations").json()[0]
+    assert link(house.boss, found["id"], house.employer_id, house.account_id).status_code == 200
+    work_off(ctx)
+    return str(found["id"])
+
+
+def _read(ctx: Context, house: House, administration_id: str) -> list[dict[str, Any]]:
+    house.boss.post(f"/v1/administrations/{administration_id}/sync")
+    work_off(ctx)
+    found: list[dict[str, Any]] = house.boss.get(
+        f"/v1/payment-batches?administration_id={administration_id}&status=pending"
+    ).json()
+    return found
 
 
 def test_two_changed_accounts_hold_nothing(house: House) -> None:
