@@ -120,5 +120,5 @@ def _check_against_source(row: CreditTransfer, line: MadeLine) -> None:
         (transfer.remittance_text, row.remittance_text, 140),
     ):
         assert len(written) <= most, f"{where}: a text of {len(written)} characters"
-        if set(original) <= CHARACTERS and len(original) <= most and _TIDY.fullmatch(original):
-            assert written == original, f"{where}: a text was changed without need"
+        if set(original) <= CHARACTERS and _TIDY.fullmatch(original):
+            assert written == original[:most].rstrip(), f"{where}: a text was changed without need"
