@@ -1,5 +1,5 @@
 # For who types make: everything is done by ./run.
-COMMANDS := demo serve worker migrate doctor check test lock
+COMMANDS := demo serve worker migrate doctor check test bench lock
 
 .PHONY: help $(COMMANDS)
 

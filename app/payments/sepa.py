@@ -20,7 +20,7 @@ from app.payments.sepa_reread import REMEDY, reread
 from app.payments.sepa_rules import file_warnings, problems
 from app.payments.sepa_writer import write_file
 
-__all__ = ["SepaFileRefused", "build_file", "check_file", "file_warnings", "problems", "write_file"]
+__all__ = ["SepaFileRefused", "build_file", "check_file", "file_warnings", "problems", "schema_problems", "write_file"]
 
 MAXIMUM_FILE_BYTES = 64 * 1024 * 1024
 MAXIMUM_SCHEMA_PROBLEMS = 100
@@ -83,7 +83,7 @@ def _checks(content: FileContent, data: bytes) -> Iterator[Problem]:
     except etree.XMLSyntaxError:
         yield _problem("", "not_xml")
         return
-    yield from _schema_problems(content.schema, document)
+    yield from schema_problems(content.schema, document)
     again = reread(document, content.schema)
     yield from again.problems
     if again.content is None:
@@ -109,7 +109,8 @@ def _byte_problems(schema: str, data: bytes) -> Iterator[Problem]:
         yield _problem("", "attribute_not_allowed")
 
 
-def _schema_problems(schema: str, document: etree._Element) -> Iterator[Problem]:
+def schema_problems(schema: str, document: etree._Element) -> Iterator[Problem]:
+    """Yield every place where the document is not as the ISO schema wants it, the first hundred at most."""
     with _SCHEMA_LOCK:
         validator = _validator(schema)
         if validator.validate(document):

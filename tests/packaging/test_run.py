@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ["demo", "test", "check", "serve", "worker", "doctor", "cli", "migrate", "prove", "lock"]
+COMMANDS = ["demo", "test", "check", "serve", "worker", "doctor", "cli", "migrate", "prove", "bench", "lock"]
 SIMULATORS = ["nmbrs-simulator", "bank-simulator"]
 
 

@@ -118,7 +118,7 @@ def _texts(maximum: int) -> st.SearchStrategy[str]:
 @st.composite
 def _transfers(draw: st.DrawFn, end_to_end_id: str) -> FileTransfer:
     make = draw(st.sampled_from([transfer, bare_line, reference_line]))
-    line = make(
+    line: FileTransfer = make(
         draw(st.integers(1, 99_999_999)),
         end_to_end_id=end_to_end_id,
         amount_cents=draw(st.integers(1, 99_999_999_999)),
