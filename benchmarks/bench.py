@@ -10,11 +10,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import files
+from benchmarks import files, ibans
 from benchmarks.measuring import Figure, Scale, all_hold
 
 BENCHMARKS: Mapping[str, Callable[[Scale], list[Figure]]] = {
     "files": files.measure,
+    "ibans": ibans.measure,
 }
 
 

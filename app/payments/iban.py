@@ -1,7 +1,7 @@
 """IBANs: one canonical form, what is wrong with one in plain words, and whether SEPA reaches it. Pure.
 
-schwifty knows the length and structure of each country (ISO 13616 registry) and the check digits; SEPA membership is a
-table of our own (`countries`). Nothing here returns the IBAN that it was given in a message.
+schwifty knows the length and structure of each country (ISO 13616 registry), `check_digits` the sum; SEPA membership is
+a table of our own (`countries`). Nothing here returns the IBAN that it was given in a message.
 """
 
 import re
@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-import schwifty
 from schwifty import registry
-from schwifty.exceptions import InvalidChecksumDigits, InvalidCountryCode, InvalidStructure
+from schwifty.exceptions import InvalidCountryCode
 
+from app.payments.check_digits import is_iban
 from app.payments.countries import CODES_WITHOUT_IBAN, EEA_COUNTRIES, SEPA_COUNTRIES, country_name
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
 
 # Issued in the Netherlands, but absent from schwifty's list of banks.
 _MORE_DUTCH_BANKS = frozenset({"NTSB"})
+_CANONICAL = re.compile("[A-Z]{2}[A-Z0-9]*")
 _DUTCH_ACCOUNT = re.compile(r"NL[0-9]{2}([A-Z]{4})([0-9]{10})")
 _MAXIMUM_LENGTH = 34
 # Below this an IBAN cannot exist, and four characters at both ends would show most of the text.
@@ -78,7 +79,7 @@ def iban_problem(text: str, *, on: date | None = None) -> IbanProblem | None:
     iban = normalise(text)
     if not iban:
         return IbanProblem(code="missing", english="There is no IBAN.", dutch="Er is geen IBAN.")
-    if not re.fullmatch("[A-Z]{2}[A-Z0-9]*", iban):
+    if not _CANONICAL.fullmatch(iban):
         return _wrong_characters()
     return _wrong_form(iban) or _not_reachable(iban[:2], on)
 
@@ -86,22 +87,21 @@ def iban_problem(text: str, *, on: date | None = None) -> IbanProblem | None:
 def _wrong_form(iban: str) -> IbanProblem | None:
     country = iban[:2]
     try:
-        length = registry.get_iban_spec(country).iban_length
+        spec = registry.get_iban_spec(country)
     except InvalidCountryCode:
         return _unknown_country()
     if country in CODES_WITHOUT_IBAN:
         return _unknown_country()
-    if len(iban) != length:
+    if len(iban) != spec.iban_length:
         return IbanProblem(
             code="wrong_length",
-            english=f"The IBAN has {len(iban)} characters; one of {country} has {length}.",
-            dutch=f"Het IBAN heeft {len(iban)} tekens; een IBAN uit {country} heeft er {length}.",
+            english=f"The IBAN has {len(iban)} characters; one of {country} has {spec.iban_length}.",
+            dutch=f"Het IBAN heeft {len(iban)} tekens; een IBAN uit {country} heeft er {spec.iban_length}.",
         )
-    try:
-        schwifty.IBAN(iban)
-    except InvalidStructure:
+    # Not `schwifty.IBAN(iban)`: it says the same and takes three times as long, for objects that nobody looks at.
+    if not iban[2:4].isdigit() or spec.regex.fullmatch(iban[4:]) is None:
         return _wrong_characters()
-    except InvalidChecksumDigits:
+    if not is_iban(iban):
         return IbanProblem(
             code="wrong_check_digits",
             english="The check digits of the IBAN are wrong: a character is mistyped or two are swapped.",

@@ -1,4 +1,5 @@
 from datetime import date
+from random import Random
 
 import pytest
 import schwifty
@@ -158,6 +159,38 @@ def test_parts_of_other_countries_have_no_ibans_of_their_own(code: str):
 def test_an_iban_of_each_sepa_country_is_good(country: str):
     """Every country on the list has IBANs that pass."""
     assert iban_problem(schwifty.IBAN.random(country, use_registry=False), on=TODAY) is None
+
+
+_VERDICTS = {
+    schwifty.exceptions.InvalidStructure: "wrong_characters",
+    schwifty.exceptions.InvalidLength: "wrong_length",
+    schwifty.exceptions.InvalidChecksumDigits: "wrong_check_digits",
+}
+
+
+def _verdict_of_schwifty(text: str) -> str | None:
+    try:
+        schwifty.IBAN(text)
+    except tuple(_VERDICTS) as error:
+        return _VERDICTS[type(error)]
+    return None
+
+
+@settings(deadline=None, max_examples=500)
+@given(
+    st.sampled_from(sorted(SEPA_COUNTRIES)),
+    st.lists(st.tuples(st.integers(2, 33), st.sampled_from("059AIOZ")), max_size=2),
+    st.randoms(use_true_random=False),
+)
+def test_every_verdict_is_that_of_schwifty(country: str, slips: list[tuple[int, str]], random: Random):
+    """Accounts of every country, also with a character or two mistyped, are judged as schwifty itself judges them."""
+    written = schwifty.IBAN.random(country, use_registry=False, random=random)
+    text = str(written)
+    for place, character in slips:
+        place %= len(text)  # noqa: PLW2901
+        text = text[:place] + character + text[place + 1 :] if place > 1 else text
+    problem = iban_problem(text)
+    assert (None if problem is None else problem.code) == _verdict_of_schwifty(text)
 
 
 def test_every_single_slip_in_an_iban_is_found():
