@@ -10,10 +10,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import files, ibans
+from benchmarks import acknowledging, files, ibans
 from benchmarks.measuring import Figure, Scale, all_hold
 
 BENCHMARKS: Mapping[str, Callable[[Scale], list[Figure]]] = {
+    "acknowledging": acknowledging.measure,
     "files": files.measure,
     "ibans": ibans.measure,
 }

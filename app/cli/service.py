@@ -13,6 +13,7 @@ import sqlalchemy as sa
 import uvicorn
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
+from starlette.types import ASGIApp
 
 from app.cli.runtime import DATABASE, bring_up_to_date, built_service, database, settings
 from app.core.crypto import new_key_text
@@ -34,19 +35,25 @@ def serve(host: str | None, port: int | None, *, no_worker: bool) -> None:
     with built_service(watchdog=True) as service:
         loaded = service.settings
         configure_logging(loaded.log_level)
-        config = uvicorn.Config(
-            create_app(service, with_worker=not no_worker),
-            host=host or loaded.host,
-            port=loaded.port if port is None else port,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=15,
-            timeout_graceful_shutdown=20,
-            h11_max_incomplete_event_size=64 * 1024,
-        )
+        app = create_app(service, with_worker=not no_worker)
+        config = uvicorn_config(app, host=host or loaded.host, port=loaded.port if port is None else port)
         uvicorn.Server(config).run()
+
+
+def uvicorn_config(app: ASGIApp, *, host: str, port: int) -> uvicorn.Config:
+    """Return how the web server runs; the same for whatever is compared with it."""
+    return uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=15,
+        timeout_graceful_shutdown=20,
+        h11_max_incomplete_event_size=64 * 1024,
+    )
 
 
 @click.command()

@@ -1,0 +1,75 @@
+"""PostgreSQL for a benchmark: embedded, as `serve` starts it (durable), in a folder that is removed afterwards."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastapi.testclient import TestClient
+from pydantic import SecretStr
+
+from app.core.crypto import new_key_text
+from app.core.embedded import APP_ROLE, OWNER_ROLE, EmbeddedPostgres, bootstrap_roles
+from app.core.migrating import migrate
+from app.core.settings import Settings
+from app.main import Service, build, create_app
+
+# One key for all processes of one run of the benchmarks; nothing that it seals outlives the run.
+ENCRYPTION_KEYS = new_key_text("k1")
+IDENTIFIER_KEY = "an identifier key for benchmarks, long enough"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchDatabase:
+    """A migrated database: for the service's role, its owner, and the superuser who fills tables wholesale."""
+
+    app_url: str
+    owner_url: str
+    superuser_url: str
+
+    def environment(self) -> dict[str, str]:
+        """Return the settings of a process that uses it."""
+        return {
+            "LOONSTROOM_ENVIRONMENT": "test",
+            "LOONSTROOM_DATABASE_URL": self.app_url,
+            "LOONSTROOM_ENCRYPTION_KEYS": ENCRYPTION_KEYS,
+            "LOONSTROOM_IDENTIFIER_KEY": IDENTIFIER_KEY,
+            "LOONSTROOM_LOG_LEVEL": "ERROR",
+        }
+
+    def service(self) -> Service:
+        """Return the service, built on this database."""
+        settings = Settings(encryption_keys=SecretStr(ENCRYPTION_KEYS), identifier_key=SecretStr(IDENTIFIER_KEY))
+        return build(settings, database_url=self.app_url)
+
+
+@contextmanager
+def running_postgres(*, durable: bool = True) -> Iterator[EmbeddedPostgres]:
+    """Give an embedded PostgreSQL for the length of a block."""
+    with (
+        tempfile.TemporaryDirectory(prefix="ls-bench-") as folder,
+        EmbeddedPostgres(Path(folder) / "postgres", durable=durable) as postgres,
+    ):
+        yield postgres
+
+
+def database_on(postgres: EmbeddedPostgres, name: str) -> BenchDatabase:
+    """Make a migrated database."""
+    bootstrap_roles(postgres.url(), database=name)
+    owner_url = postgres.url(role=OWNER_ROLE, database=name)
+    migrate(owner_url)
+    return BenchDatabase(
+        app_url=postgres.url(role=APP_ROLE, database=name),
+        owner_url=owner_url,
+        superuser_url=postgres.url(database=name),
+    )
+
+
+@contextmanager
+def running_client(database: BenchDatabase) -> Iterator[tuple[Service, TestClient]]:
+    """Give the service on a database with a client in the same process, without a worker."""
+    service = database.service()
+    with TestClient(create_app(service, with_worker=False)) as client:
+        yield service, client
+    service.context.engine.dispose()
