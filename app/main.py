@@ -29,6 +29,7 @@ from app.payments.context import Context, Policy
 from app.payments.ports import BankChannel, SourceKind
 from app.payments.tasks import work
 from app.webhooks import api as webhooks_api
+from app.webhooks.addresses import KnownAddresses
 
 MAXIMUM_FILE_BYTES = 32 * 1024 * 1024
 _FILE_SECONDS = 60.0
@@ -106,8 +107,10 @@ def create_app(service: Service, *, with_worker: bool) -> FastAPI:
     app.state.context = service.context
     app.state.engine = service.context.engine
     app.state.clock = service.context.clock
+    app.state.known_addresses = KnownAddresses()
     add_error_handlers(app)
     for routes in (
+        webhooks_api.routes,  # first: routes are tried in order, and these are called most
         auth_api.routes,
         accounts.routes,
         connections.routes,
@@ -117,7 +120,6 @@ def create_app(service: Service, *, with_worker: bool) -> FastAPI:
         people.routes,
         comparison.routes,
         history.routes,
-        webhooks_api.routes,
     ):
         app.include_router(routes)
     _add_probes(app, service)

@@ -10,17 +10,15 @@ from hashlib import sha256
 from typing import Any, cast
 
 from fastapi import APIRouter, Request, Response
-from sqlmodel import select
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from app.core.database import transaction
 from app.core.errors import NotFound, PayloadTooLarge, RequestTimeout
-from app.core.ids import token_hash
 from app.core.web import PROBLEM_CONTENT, problem_response
 from app.payments.context import Context
-from app.payments.models import Connection, WebhookToken
-from app.payments.syncing import Delivered, record_delivery
+from app.payments.syncing import Address, Delivered, find_address, record_delivery
+from app.webhooks.addresses import KnownAddresses
 
 MAXIMUM_BODY_BYTES = 64 * 1024
 READ_SECONDS = 10.0
@@ -44,20 +42,23 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
 async def receive(request: Request, webhook_token: str) -> Response:
     """Take a webhook of a payroll package; 202 once it is stored, 404 for an address that is not in use."""
     context = cast("Context", request.app.state.context)
-    token = await run_in_threadpool(_find, context, webhook_token)
-    if token is None:
-        return problem_response(NotFound("This webhook address is not in use."))
+    known = cast("KnownAddresses", request.app.state.known_addresses)
+    address = known.get(webhook_token) or await run_in_threadpool(_find, context, webhook_token)
+    if address is None:
+        return _not_in_use()
     body, state = await _read(request)
     delivered = Delivered(
-        connection_id=token.connection_id,
-        token_id=token.id,
+        address=address,
         method=request.method,
         headers=_kept_headers(request),
         query=_printable(request.url.query)[:_LONGEST_QUERY],
         body=body,
         body_state=state,
     )
-    await run_in_threadpool(_store, context, delivered)
+    if not await run_in_threadpool(_store, context, delivered):
+        known.forget(webhook_token)
+        return _not_in_use()
+    known.add(webhook_token, address)
     if state == "too_large":
         return problem_response(PayloadTooLarge(f"At most {MAXIMUM_BODY_BYTES} bytes; the call itself was noted."))
     if state == "too_slow":
@@ -82,22 +83,21 @@ for _method in ("POST", "PUT", "GET"):
 @routes.api_route(_PATH, methods=["HEAD", "OPTIONS"], include_in_schema=False)
 async def probe(request: Request, webhook_token: str) -> Response:
     """Answer a probe of the address."""
-    token = await run_in_threadpool(_find, cast("Context", request.app.state.context), webhook_token)
-    if token is None:
-        return problem_response(NotFound("This webhook address is not in use."))
+    address = await run_in_threadpool(_find, cast("Context", request.app.state.context), webhook_token)
+    if address is None:
+        return _not_in_use()
     return Response(status_code=200, headers={"Allow": "POST, PUT, GET, HEAD, OPTIONS"})
 
 
-def _find(context: Context, text: str) -> WebhookToken | None:
-    """Return the token when it is in use. It is looked up by its hash, so no comparison can leak a prefix of it."""
+def _not_in_use() -> Response:
+    return problem_response(NotFound("This webhook address is not in use."))
+
+
+def _find(context: Context, text: str) -> Address | None:
     if len(text) > _LONGEST_TOKEN:
         return None
     with transaction(context.engine) as session:
-        row = session.exec(select(WebhookToken).where(WebhookToken.token_hash == token_hash(text))).one_or_none()
-        if row is None or (row.expires_at is not None and row.expires_at <= context.now()):
-            return None
-        connection = session.get_one(Connection, row.connection_id)
-        return None if connection.deleted_at is not None else row
+        return find_address(context, session, text)
 
 
 async def _read(request: Request) -> tuple[bytes, str]:
@@ -113,9 +113,8 @@ async def _read(request: Request) -> tuple[bytes, str]:
     return bytes(body), "complete"
 
 
-def _store(context: Context, delivered: Delivered) -> None:
-    with transaction(context.engine) as session:
-        record_delivery(context, session, delivered, body_sha256=sha256(delivered.body).hexdigest())
+def _store(context: Context, delivered: Delivered) -> bool:
+    return record_delivery(context, delivered, body_sha256=sha256(delivered.body).hexdigest())
 
 
 def _kept_headers(request: Request) -> dict[str, str]:
