@@ -51,7 +51,7 @@ async def receive(request: Request, webhook_token: str) -> Response:
         address=address,
         method=request.method,
         headers=_kept_headers(request),
-        query=_printable(request.url.query)[:_LONGEST_QUERY],
+        query=_printable(request.scope["query_string"].decode("latin-1"))[:_LONGEST_QUERY],
         body=body,
         body_state=state,
     )
