@@ -10,11 +10,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import acknowledging, files, ibans, receiving
+from benchmarks import acknowledging, approving, files, ibans, receiving
 from benchmarks.measuring import Figure, Scale, all_hold
 
 BENCHMARKS: Mapping[str, Callable[[Scale], list[Figure]]] = {
     "acknowledging": acknowledging.measure,
+    "approving": approving.measure,
     "files": files.measure,
     "ibans": ibans.measure,
     "receiving": receiving.measure,

@@ -109,7 +109,7 @@ def _in_a_process(database: BenchDatabase, administration_id: str, document: Pat
 
 
 def main(administration_id: UUID, document: Path) -> None:
-    """Take a document in and print seconds and megabytes; a small one first, so that nothing happens for the first time."""
+    """Take a document in and print seconds and megabytes; a small one before it, as warming up."""
     settings = load_settings(os.environ)
     assert settings.database_url is not None
     ctx = build(settings, database_url=settings.database_url.get_secret_value()).context
