@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import acknowledging, approving, files, ibans, receiving
+from benchmarks import acknowledging, approving, files, ibans, pages, receiving
 from benchmarks.measuring import Figure, Scale, all_hold
 
 BENCHMARKS: Mapping[str, Callable[[Scale], list[Figure]]] = {
@@ -18,6 +18,7 @@ BENCHMARKS: Mapping[str, Callable[[Scale], list[Figure]]] = {
     "approving": approving.measure,
     "files": files.measure,
     "ibans": ibans.measure,
+    "pages": pages.measure,
     "receiving": receiving.measure,
 }
 
