@@ -83,6 +83,7 @@ class HistoryEntry(SQLModel, table=True):
     __tablename__ = "history_entry"
     __table_args__ = (
         sa.Index("ix_history_entry_batch", "payment_batch_id", "organization_id", "sequence"),
+        sa.Index("ix_history_entry_newest", "organization_id", "occurred_at", "sequence"),
         sa.CheckConstraint("sequence > 0", name="ck_history_entry_sequence"),
         sa.CheckConstraint("(mac IS NULL) = (key_id IS NULL)", name="ck_history_entry_mac"),
     )
