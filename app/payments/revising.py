@@ -154,8 +154,10 @@ def acknowledgement_keys(session: Session, batch_id: UUID) -> list[str]:
 def _renew_attempts(ctx: Context, session: Session, transfers: Sequence[CreditTransfer]) -> None:
     attempts = claims.next_attempts(session, [row.obligation_id for row in transfers])
     for row in transfers:
-        row.attempt = attempts[row.obligation_id]
-        row.end_to_end_id = identifiers.end_to_end_id(ctx.identifier_secret, row.obligation_id, row.attempt)
+        attempt = attempts[row.obligation_id]
+        identifier = identifiers.end_to_end_id(ctx.identifier_secret, row.obligation_id, attempt)
+        if (row.attempt, row.end_to_end_id) != (attempt, identifier):  # an untouched row costs no flush
+            row.attempt, row.end_to_end_id = attempt, identifier
 
 
 def rule_line(row: CreditTransfer) -> rules.RuleLine:
@@ -246,7 +248,9 @@ def settle_statuses(transfers: Sequence[CreditTransfer], drafts: Sequence[Draft]
             row.status = _CLOSED[row.hold_code]
             continue
         status = _STATUS_OF_DECISION[Decision(row.decision)]
-        row.status = TransferStatus.INVALID if row.position in wrong and status in PAID else status
+        status = TransferStatus.INVALID if row.position in wrong and status in PAID else status
+        if row.status != status:
+            row.status = status
 
 
 def _store_findings(
