@@ -210,6 +210,7 @@ def open_reading(ctx: Context, session: Session, run_id: UUID, reading_id: UUID)
     row = session.get_one(SourceReading, reading_id)
     run = session.get_one(PayrollRun, run_id)
     document = documents.read_document(ctx.keyring.open(row.raw_sealed, reading_place(run.employer_id, reading_id)))
+    session.expire(row, ["raw_sealed"])  # up to 32 MiB that nobody looks at any more
     extras = dict(row.extras or {})
     people = extras.get("people_in_run")
     if people is not None:

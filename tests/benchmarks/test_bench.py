@@ -9,6 +9,7 @@ from benchmarks.measuring import Goal, as_multiple, as_speed, told
 COLUMNS = {"name", "value", "unit", "yardstick", "ratio", "goal", "holds"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(BENCHMARKS))
 def test_a_benchmark_measures_and_writes_its_figures(name: str, tmp_path: Path) -> None:
     """Each benchmark runs from start to end; its file lists figures that a program can judge."""
