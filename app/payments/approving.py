@@ -364,4 +364,5 @@ def _put_in_file(
         sa.update(CreditTransfer)
         .where(col(CreditTransfer.batch_id) == batch_id, any_of(col(CreditTransfer.id), [row.id for row in rows]))
         .values(status=TransferStatus.IN_FILE, file_n=n, payment_information_id=payment_information_id)
+        .execution_options(synchronize_session=False)  # the session is expired when all of it is stored
     )
