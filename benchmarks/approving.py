@@ -62,7 +62,7 @@ def _parts(ctx: Context, batch_id: UUID) -> list[_Part]:
     """Return what an approval is made of: PIN, file, claims, updates. What they write is rolled back."""
     with transaction(ctx.engine) as session:
         content = revising.content_of(ctx, session, session.get_one(PaymentBatch, batch_id))
-        wanted = filing.file_content(content, created_at=ctx.now().replace(microsecond=0))
+        wanted = filing.file_contents(content, created_at=ctx.now().replace(microsecond=0))[0]
     return [
         _Part(name="hash of the PIN", run=lambda: hash_pin(PIN)),
         _Part(name="file with all its checks", run=lambda: sepa.build_file(wanted)),
