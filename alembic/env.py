@@ -7,6 +7,7 @@ from sqlmodel import SQLModel
 import app.auth.models
 import app.core.history
 import app.core.idempotency
+import app.core.rate_limits
 import app.payments.models  # noqa: F401 - the imports fill the metadata
 from alembic import context
 

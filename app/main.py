@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from random import SystemRandom
 
 import sqlalchemy as sa
+import uvicorn
 from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
@@ -17,11 +18,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.auth import api as auth_api
 from app.core.clock import Clock, utc_now
 from app.core.database import create_engine
-from app.core.edge import BodyLimit, Edge
+from app.core.edge import Edge
+from app.core.exchange import BodyLimit
 from app.core.ids import new_id
+from app.core.listening import Address, Bounds, server_config
 from app.core.migrating import is_at_head
+from app.core.rate_limits import Rate
 from app.core.settings import Environment, Settings
-from app.core.web import add_error_handlers
+from app.core.web import add_error_handlers, problem_response
 from app.jobs.working import Work, keep_working
 from app.nmbrs.source import NmbrsSoapKind
 from app.payments.api import accounts, bank, batches, comparison, connections, history, people, unpaid
@@ -30,6 +34,7 @@ from app.payments.ports import BankChannel, SourceKind
 from app.payments.tasks import work
 from app.webhooks import api as webhooks_api
 from app.webhooks.addresses import KnownAddresses
+from app.webhooks.admission import Admission
 
 MAXIMUM_FILE_BYTES = 32 * 1024 * 1024
 _FILE_SECONDS = 60.0
@@ -108,6 +113,8 @@ def create_app(service: Service, *, with_worker: bool) -> FastAPI:
     app.state.engine = service.context.engine
     app.state.clock = service.context.clock
     app.state.known_addresses = KnownAddresses()
+    app.state.api_rate, webhook_rate = _rates(service.settings)
+    app.state.admission = Admission(webhook_rate)
     add_error_handlers(app)
     for routes in (
         webhooks_api.routes,  # first: routes are tried in order, and these are called most
@@ -125,6 +132,8 @@ def create_app(service: Service, *, with_worker: bool) -> FastAPI:
     _add_probes(app, service)
     app.add_middleware(
         Edge,
+        render=problem_response,
+        over_tls=service.settings.public_url.startswith("https://"),
         limits=(
             BodyLimit(path=re.compile(r"^/client/"), bytes=None, seconds=webhooks_api.READ_SECONDS),
             BodyLimit(
@@ -135,6 +144,25 @@ def create_app(service: Service, *, with_worker: bool) -> FastAPI:
         ),
     )
     return app
+
+
+def create_server(
+    service: Service, app: FastAPI, *, host: str | None = None, port: int | None = None
+) -> uvicorn.Server:
+    """Return the server that listens for the app; host and port may differ from the settings."""
+    settings = service.settings
+    address = Address(
+        host=host or settings.host,
+        port=settings.port if port is None else port,
+        trusted_proxies=settings.trusted_proxies,
+    )
+    bounds = Bounds(maximum_connections=settings.maximum_connections)
+    return uvicorn.Server(server_config(app, address, bounds, problem_response))
+
+
+def _rates(settings: Settings) -> tuple[Rate, Rate]:
+    api = Rate(per_second=settings.api_requests_per_second, at_once=settings.api_requests_at_once)
+    return api, Rate(per_second=settings.webhooks_per_second, at_once=settings.webhooks_at_once)
 
 
 def _lifespan(service: Service) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
@@ -155,7 +183,7 @@ def _add_probes(app: FastAPI, service: Service) -> None:
     engine = service.context.engine
 
     @app.get("/healthz", tags=["probes"])
-    def healthz() -> dict[str, str]:
+    async def healthz() -> dict[str, str]:  # on the loop: it must not wait for a thread that others keep busy
         """Live: this process answers."""
         return {"status": "ok"}
 

@@ -14,7 +14,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from app.cli.service import uvicorn_config
+from app.core.listening import Address, Bounds, server_config
+from app.core.web import problem_response
 
 TABLE = "CREATE TABLE bare_delivery (id uuid PRIMARY KEY, received_at timestamptz NOT NULL, body bytea NOT NULL)"
 
@@ -37,7 +38,10 @@ def _store(pool: ConnectionPool, body: bytes) -> None:
 def main() -> None:
     """Serve until terminated."""
     with ConnectionPool(sys.argv[2], min_size=20, max_size=20) as pool:
-        uvicorn.Server(uvicorn_config(bare_app(pool), host="127.0.0.1", port=int(sys.argv[1]))).run()
+        address = Address(host="127.0.0.1", port=int(sys.argv[1]))
+        uvicorn.Server(
+            server_config(bare_app(pool), address, Bounds(maximum_connections=1_000), problem_response)
+        ).run()
 
 
 if __name__ == "__main__":

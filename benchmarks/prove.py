@@ -13,6 +13,7 @@ from pathlib import Path
 
 from benchmarks.prove_changes import changes
 from benchmarks.prove_files import prove_files
+from benchmarks.prove_hostile import hostile
 from benchmarks.prove_tamper import tamper
 from tests.end_to_end.kills import Journal, kill_under_load
 from tests.end_to_end.town import running_town
@@ -55,6 +56,7 @@ def tampering(count: int, seed: int) -> str:
 PROOFS: dict[str, tuple[Callable[[int, int], str], int]] = {
     "changes": (changes, 1_000),
     "files": (prove_files, 10_000),
+    "hostile": (hostile, 100_000),
     "kills": (kills, 100),
     "tamper": (tampering, 1_000),
 }

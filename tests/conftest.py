@@ -82,6 +82,8 @@ def service(
         identifier_key=SecretStr("an identifier key for tests, long enough"),
         history_key=SecretStr(HISTORY_KEY),
         database_pool_size=40,
+        api_requests_at_once=1_000_000,  # the clock stands still, so that no bucket fills again
+        webhooks_at_once=1_000_000,
     )
     del engine  # it emptied the database
     built = build(chosen, database_url=database.app_url, clock=clock, sources={"nmbrs_soap": FakeKind(payroll)})

@@ -10,10 +10,8 @@ from pathlib import Path
 import click
 import httpx
 import sqlalchemy as sa
-import uvicorn
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
-from starlette.types import ASGIApp
 
 from app.cli.runtime import DATABASE, bring_up_to_date, built_service, database, settings
 from app.core.crypto import new_key_text
@@ -23,7 +21,7 @@ from app.core.migrating import check_models, is_at_head
 from app.core.migrating import migrate as migrate_database
 from app.core.settings import SettingsError, load_settings
 from app.jobs.working import STALLED_AFTER_SECONDS, run_worker
-from app.main import Service, create_app
+from app.main import Service, create_app, create_server
 
 
 @click.command()
@@ -33,27 +31,8 @@ from app.main import Service, create_app
 def serve(host: str | None, port: int | None, *, no_worker: bool) -> None:
     """Run the service, with a worker beside it."""
     with built_service(watchdog=True) as service:
-        loaded = service.settings
-        configure_logging(loaded.log_level)
-        app = create_app(service, with_worker=not no_worker)
-        config = uvicorn_config(app, host=host or loaded.host, port=loaded.port if port is None else port)
-        uvicorn.Server(config).run()
-
-
-def uvicorn_config(app: ASGIApp, *, host: str, port: int) -> uvicorn.Config:
-    """Return how the web server runs; the same for whatever is compared with it."""
-    return uvicorn.Config(
-        app,
-        host=host,
-        port=port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=15,
-        timeout_graceful_shutdown=20,
-        h11_max_incomplete_event_size=64 * 1024,
-    )
+        configure_logging(service.settings.log_level)
+        create_server(service, create_app(service, with_worker=not no_worker), host=host, port=port).run()
 
 
 @click.command()

@@ -35,6 +35,14 @@ class AppError(Exception):
         return f"{self.code}: {self.detail or self.title}"
 
 
+class BadRequest(AppError):
+    """This is not HTTP as RFC 9110 and 9112 describe it."""
+
+    code = "bad_request"
+    status = 400
+    title = "The request cannot be read"
+
+
 class NotFound(AppError):
     """The thing does not exist, or is not yours: both look the same."""
 
@@ -107,6 +115,30 @@ class RequestTimeout(AppError):
     title = "The body came too slowly"
 
 
+class AddressTooLong(AppError):
+    """Path and query together are over the limit."""
+
+    code = "address_too_long"
+    status = 414
+    title = "The address is too long"
+
+
+class HeadersTooLarge(AppError):
+    """There are too many headers, or too large ones."""
+
+    code = "headers_too_large"
+    status = 431
+    title = "The headers are too large"
+
+
+class TooManyRequests(AppError):
+    """This token asks more often than it may; `Retry-After` says when the next request is welcome."""
+
+    code = "too_many_requests"
+    status = 429
+    title = "Too many requests"
+
+
 class UnsupportedMediaType(AppError):
     """The content type is not one this route reads."""
 
@@ -121,3 +153,18 @@ class Unavailable(AppError):
     code = "unavailable"
     status = 503
     title = "Not available now"
+
+
+class TooManyConnections(Unavailable):
+    """More connections are open than this process takes; only its health is still told."""
+
+    code = "too_many_connections"
+    title = "Too many connections"
+
+
+class InternalError(AppError):
+    """A fault of ours; the log has it under the request id."""
+
+    code = "internal_error"
+    status = 500
+    title = "An error on our side"

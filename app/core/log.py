@@ -14,7 +14,7 @@ import structlog
 
 _IBAN = re.compile(r"\b[A-Z]{2}[0-9]{2}(?:[ ]?[A-Z0-9]){11,30}\b")
 _TOKEN = re.compile(r"\b(lst|lsw)_[A-Za-z0-9_-]{20,}")
-_WEBHOOK_PATH = re.compile(r"/client/[^/\s\"]+/")
+_WEBHOOK_PATH = re.compile(r"/client/(?!\{webhook_token\})[^/\s\"]+/")  # the template of the route may stand
 
 
 def configure_logging(level: str) -> None:

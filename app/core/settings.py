@@ -5,6 +5,7 @@ An unknown `LOONSTROOM_` name is refused, because a mistyped setting that is sil
 
 from collections.abc import Mapping
 from enum import StrEnum
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Self
 from urllib.parse import urlsplit
@@ -66,6 +67,12 @@ class Settings(BaseModel):
     worker_concurrency: Annotated[int, Field(ge=1, le=64)] = 4
     database_pool_size: Annotated[int, Field(ge=2, le=200)] = 20
     webhook_token_grace_hours: Annotated[int, Field(ge=0, le=720)] = 72
+    maximum_connections: Annotated[int, Field(ge=1, le=100_000)] = 800
+    trusted_proxies: str = ""
+    webhooks_per_second: Annotated[float, Field(gt=0, le=100_000)] = 10.0
+    webhooks_at_once: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
+    api_requests_per_second: Annotated[float, Field(gt=0, le=100_000)] = 50.0
+    api_requests_at_once: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
 
     @field_validator("encryption_keys", "history_key")
     @classmethod
@@ -81,6 +88,16 @@ class Settings(BaseModel):
             message = f"needs at least {_SHORTEST_SECRET} characters"
             raise ValueError(message)
         return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _proxies_are_addresses(cls, value: str) -> str:
+        """Addresses only: a name could be answered by anybody, and a star would believe everybody."""
+        try:
+            return ",".join(str(ip_network(part.strip())) for part in value.split(",") if part.strip())
+        except ValueError:
+            message = "write addresses or networks, for instance 10.0.0.5,10.1.0.0/16"
+            raise ValueError(message) from None
 
     @model_validator(mode="after")
     def _production_has_its_secrets(self) -> Self:

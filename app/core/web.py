@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Annotated, Any, cast
 from uuid import UUID
 
@@ -17,7 +18,7 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlmodel import Session
 from starlette.exceptions import HTTPException
@@ -25,11 +26,14 @@ from starlette.exceptions import HTTPException
 from app.core.database import transaction
 from app.core.errors import (
     AppError,
+    BadRequest,
     Forbidden,
+    InternalError,
     Invalid,
     NotFound,
     PreconditionRequired,
     Problem,
+    TooManyRequests,
     Unauthenticated,
     Unavailable,
     UnsupportedMediaType,
@@ -39,6 +43,7 @@ from app.core.strict_json import strict_json
 PROBLEM = "application/problem+json"
 _LOG = structlog.get_logger(__name__)
 _METHOD_NOT_ALLOWED = 405
+_SHOWN_NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}|If-Match|Idempotency-Key")
 
 
 class ProblemItem(BaseModel):
@@ -74,7 +79,10 @@ PROBLEM_CONTENT = {PROBLEM: {"schema": _problem_schema()}}
 
 def problems(*errors: type[AppError]) -> dict[int | str, dict[str, Any]]:
     """Return the `responses=` of a route for these errors, those that any route can give included."""
-    always: tuple[type[AppError], ...] = (Unauthenticated, Forbidden, NotFound, Invalid, UnsupportedMediaType)
+    always: tuple[type[AppError], ...] = (
+        *(BadRequest, Unauthenticated, Forbidden, NotFound),
+        *(Invalid, UnsupportedMediaType, TooManyRequests),
+    )
     found: dict[int | str, list[str]] = {}
     for error in (*always, *errors):
         found.setdefault(error.status, []).append(error.code)
@@ -141,7 +149,7 @@ _MESSAGES = {
 def _from_validation(error: RequestValidationError) -> Invalid:
     found = []
     for each in error.errors():
-        place, *path = [str(part) for part in each["loc"]] or ["body"]
+        place, *path = [_named(part) for part in each["loc"]] or ["body"]
         pointer = "/" + "/".join(path) if place == "body" else f"{place}:{'.'.join(path)}"
         kind = str(each["type"])
         message = _MESSAGES.get(kind, "This value is not valid here.")
@@ -151,20 +159,35 @@ def _from_validation(error: RequestValidationError) -> Invalid:
     return Invalid("The request is not valid.", errors=found)
 
 
-class _OfStatus(AppError):
-    """An error of the framework itself (404 of an unknown path, 405, ...), in our shape."""
+def _named(part: str | int) -> str:
+    """Return a step of a path as it may be shown: a name the caller made up may hold anything, also an IBAN."""
+    return str(part) if isinstance(part, int) or _SHOWN_NAME.fullmatch(part) else "?"
 
 
+# Errors of the framework itself (404 of an unknown path, 405, ...), in our shape.
 _STATUS_CODES = {404: "not_found", 405: "method_not_allowed", 400: "bad_request", 413: "payload_too_large"}
+_STATUS_TITLES = {404: "Not found", 405: "This method is not possible here", 400: "The request cannot be read"}
+# What is said of an error that is not ours; its own words may repeat the input.
+_STATUS_DETAILS = {
+    404: "There is nothing at this address; /openapi.json lists what there is.",
+    405: "Use one of the methods in the Allow header.",
+}
 
 
 def _from_http(error: HTTPException) -> AppError:
-    class Framework(_OfStatus):
-        code = _STATUS_CODES.get(error.status_code, f"http_{error.status_code}")
-        status = error.status_code
-        title = {404: "Not found", 405: "This method is not possible here"}.get(error.status_code, "Refused")
+    kind = _kind_of_status(error.status_code)
+    return kind(_STATUS_DETAILS.get(error.status_code, ""), headers=dict(error.headers or {}))
 
-    return Framework("", headers=dict(error.headers or {}))
+
+@cache
+def _kind_of_status(status: int) -> type[AppError]:
+    """Return the error of a status, made once: a class for each refusal would be a lot to clean up after."""
+    members = {
+        "code": _STATUS_CODES.get(status, f"http_{status}"),
+        "status": status,
+        "title": _STATUS_TITLES.get(status, "Refused"),
+    }
+    return type("_OfStatus", (AppError,), members)
 
 
 class _DatabaseAway(Unavailable):
@@ -175,12 +198,6 @@ class _DatabaseAway(Unavailable):
 class _NotStorable(Invalid):
     code = "not_storable"
     title = "The content cannot be stored"
-
-
-class _Internal(AppError):
-    code = "internal_error"
-    status = 500
-    title = "An error on our side"
 
 
 def add_error_handlers(app: FastAPI) -> None:
@@ -195,38 +212,36 @@ def add_error_handlers(app: FastAPI) -> None:
     def framework(request: Request, error: Exception) -> Response:
         refusal = cast("HTTPException", error)
         if refusal.status_code == _METHOD_NOT_ALLOWED:
-            refusal.headers = {**(refusal.headers or {}), "Allow": ", ".join(_methods_of(request))}
+            named = (refusal.headers or {}).get("Allow", "").replace(" ", "").split(",")
+            refusal.headers = {"Allow": ", ".join(sorted({*filter(None, named), *_methods_of(request)}))}
         return problem_response(_from_http(refusal))
 
     def database(_request: Request, error: Exception) -> Response:
         _LOG.warning("database_error", error=type(error).__name__)
         return problem_response(_from_database(error))
 
-    def unforeseen(_request: Request, error: Exception) -> Response:
-        _LOG.error("unforeseen_error", error=type(error).__name__)
-        return problem_response(_Internal("The request failed; it was logged with its request id."))
-
     app.add_exception_handler(AppError, known)
     app.add_exception_handler(RequestValidationError, validation)
     app.add_exception_handler(HTTPException, framework)
     app.add_exception_handler(DBAPIError, database)
     app.add_exception_handler(PoolTimeout, database)
-    app.add_exception_handler(Exception, unforeseen)
 
 
-def _methods_of(request: Request) -> list[str]:
+def _methods_of(request: Request) -> set[str]:
     """Return the methods that the path of a request knows: each route alone only knows its own."""
     found: set[str] = set()
     for template, operations in request.app.openapi()["paths"].items():
-        if re.fullmatch(re.sub(r"\\{[^/]+\\}", "[^/]+", re.escape(template)), request.url.path):
+        if re.fullmatch(re.sub(r"\\{[^/]+\\}", "[^/]+", re.escape(template)), request.scope["path"]):
             found |= {method.upper() for method in operations}
-    return sorted(found)
+    return found
 
 
 def _from_database(error: Exception) -> AppError:
     if isinstance(error, OperationalError | PoolTimeout) or getattr(error, "connection_invalidated", False):
         return _DatabaseAway("Try again in a moment.", headers={"Retry-After": "2"})
-    return _Internal("The request failed; it was logged with its request id.")
+    if isinstance(error, DataError):
+        return _NotStorable("A value in the request is larger than can be stored, or holds a character that cannot be.")
+    return InternalError("The request failed; it was logged with its request id.")
 
 
 class StrictRoute(APIRoute):
@@ -280,7 +295,7 @@ def _refuse_unknown_query(request: Request, known: set[str]) -> None:
 
 def _refuse_odd_path(request: Request) -> None:
     """PostgreSQL holds no NUL: refuse it in path and query before it gets that far."""
-    if "\x00" in request.url.path or any("\x00" in value for value in request.query_params.values()):
+    if "\x00" in request.scope["path"] or any("\x00" in value for value in request.query_params.values()):
         raise Invalid("A NUL character is not allowed in the address.")
 
 

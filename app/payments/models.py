@@ -249,7 +249,10 @@ class WebhookToken(SQLModel, table=True):
 
 
 class WebhookDelivery(SQLModel, table=True):
-    """One webhook as it came in, body sealed. `body_state` says whether the whole body is there."""
+    """One webhook as it came in, body sealed. `body_state` says whether the whole body is there.
+
+    `too_many` is a mark: more webhooks came than are kept; there is one until the next look at the source.
+    """
 
     __tablename__ = "webhook_delivery"
     __table_args__ = (
@@ -259,7 +262,7 @@ class WebhookDelivery(SQLModel, table=True):
             "received_at",
             postgresql_where=sa.text("processed_at IS NULL"),
         ),
-        one_of("body_state", ("complete", "too_large", "too_slow"), table="webhook_delivery"),
+        one_of("body_state", ("complete", "too_large", "too_slow", "too_many"), table="webhook_delivery"),
     )
 
     id: UUID = Field(primary_key=True)

@@ -7,6 +7,7 @@ know, and widens it to everything otherwise.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
@@ -56,7 +57,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivered:
-    """A webhook as it came in. `body_state` is `complete`, `too_large` or `too_slow`."""
+    """A webhook as it came in. `body_state` is `complete`, `too_large`, `too_slow` or `too_many`."""
 
     address: Address
     method: str
@@ -158,6 +159,25 @@ def _delivery_values(ctx: Context, delivered: Delivered, body_sha256: str) -> di
 
 def _poke_lock(connection_id: UUID) -> str:
     return f"sync:{connection_id}"
+
+
+def note_excess(ctx: Context, delivered: Delivered) -> None:
+    """Note that more webhooks came than are kept, and poke the source all the same.
+
+    Until the next look there is one mark, however many come: without a body it hints at nothing, so that look is at
+    every administration of the connection, the one of the lost body included.
+    """
+    connection_id = delivered.address.connection_id
+    waiting = select(WebhookDelivery.id).where(
+        WebhookDelivery.connection_id == connection_id,
+        col(WebhookDelivery.processed_at).is_(None),
+        WebhookDelivery.body_state == delivered.body_state,
+    )
+    with transaction(ctx.engine) as session:
+        if session.exec(waiting.limit(1)).first() is not None:
+            poke(ctx, session, connection_id)
+            return
+    record_delivery(ctx, delivered, body_sha256=sha256(delivered.body).hexdigest())
 
 
 def poke(ctx: Context, session: Session, connection_id: UUID) -> None:

@@ -2,7 +2,8 @@
 
 The token is checked before the body is read. A body that is too large or too slow is recorded without it, and the
 source is poked all the same. Never a refusal because a body cannot be understood: the sender might switch the webhook
-off.
+off. A connection that is called more often than its bucket allows gets 429; its body is not read, but a mark is
+committed and the source is poked, so the run is found by that look, and otherwise by the poll.
 """
 
 import asyncio
@@ -14,11 +15,13 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from app.core.database import transaction
-from app.core.errors import NotFound, PayloadTooLarge, RequestTimeout
+from app.core.errors import NotFound, PayloadTooLarge, RequestTimeout, TooManyRequests
+from app.core.rate_limits import too_many
 from app.core.web import PROBLEM_CONTENT, problem_response
 from app.payments.context import Context
-from app.payments.syncing import Address, Delivered, find_address, record_delivery
+from app.payments.syncing import Address, Delivered, find_address, note_excess, record_delivery
 from app.webhooks.addresses import KnownAddresses
+from app.webhooks.admission import Admission
 
 MAXIMUM_BODY_BYTES = 64 * 1024
 READ_SECONDS = 10.0
@@ -36,6 +39,7 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
     404: {"description": NotFound.code, "content": PROBLEM_CONTENT},
     408: {"description": RequestTimeout.code, "content": PROBLEM_CONTENT},
     413: {"description": PayloadTooLarge.code, "content": PROBLEM_CONTENT},
+    429: {"description": TooManyRequests.code, "content": PROBLEM_CONTENT},
 }
 
 
@@ -46,15 +50,10 @@ async def receive(request: Request, webhook_token: str) -> Response:
     address = known.get(webhook_token) or await run_in_threadpool(_find, context, webhook_token)
     if address is None:
         return _not_in_use()
+    if not await _admitted(request, context, address):
+        return problem_response(too_many(request.app.state.admission.rate))
     body, state = await _read(request)
-    delivered = Delivered(
-        address=address,
-        method=request.method,
-        headers=_kept_headers(request),
-        query=_printable(request.scope["query_string"].decode("latin-1"))[:_LONGEST_QUERY],
-        body=body,
-        body_state=state,
-    )
+    delivered = _described(request, address, body=body, state=state)
     if not await run_in_threadpool(_store, context, delivered):
         known.forget(webhook_token)
         return _not_in_use()
@@ -66,6 +65,20 @@ async def receive(request: Request, webhook_token: str) -> Response:
             RequestTimeout(f"Send the body within {READ_SECONDS:.0f} s; the call itself was noted.")
         )
     return Response(status_code=202)
+
+
+async def _admitted(request: Request, context: Context, address: Address) -> bool:
+    """Take one webhook out of the connection's bucket. When it is empty the call is noted, and the poke committed."""
+    admission, now = cast("Admission", request.app.state.admission), context.now()
+    if admission.spend(address.connection_id, now):
+        return True
+    fetched = await run_in_threadpool(admission.fetch, context.engine, address.connection_id, now)
+    if fetched:
+        admission.keep(address.connection_id, fetched - 1, now)
+        return True
+    excess = _described(request, address, body=b"", state="too_many")
+    await run_in_threadpool(note_excess, context, excess)
+    return False
 
 
 for _method in ("POST", "PUT", "GET"):
@@ -98,6 +111,17 @@ def _find(context: Context, text: str) -> Address | None:
         return None
     with transaction(context.engine) as session:
         return find_address(context, session, text)
+
+
+def _described(request: Request, address: Address, *, body: bytes, state: str) -> Delivered:
+    return Delivered(
+        address=address,
+        method=request.method,
+        headers=_kept_headers(request),
+        query=_printable(request.scope["query_string"].decode("latin-1"))[:_LONGEST_QUERY],
+        body=body,
+        body_state=state,
+    )
 
 
 async def _read(request: Request) -> tuple[bytes, str]:

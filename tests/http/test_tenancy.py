@@ -63,6 +63,9 @@ _FOR_ANYBODY = {
     # Their ids stand in the body; they have tests of their own below.
     ("post", "/v1/follow-up-batches"),
     ("post", "/v1/approvals"),
+    # What they are about stands in the uploaded file; a foreign one is tried in the tests of each.
+    ("post", "/v1/status-reports"),
+    ("post", "/v1/payment-files/comparison"),
 }
 
 

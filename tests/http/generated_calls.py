@@ -1,0 +1,41 @@
+"""schemathesis as a process over the running service, with a token that is good and ids that exist."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.end_to_end.town import Town
+from tests.proofs.hostile import ids_of
+
+# Left out: positive_data_acceptance. A request of the right form may still be refused here: 428 without If-Match, 409
+# at the wrong moment, 422 by a rule of money (a limit, a bank day, a PIN) that no schema can say.
+_CHECKS = (
+    "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,"
+    "response_schema_conformance,negative_data_rejection,unsupported_method,missing_required_header,ignored_auth"
+)
+
+
+def generated_calls(town: Town, folder: Path, *, examples: int, seed: int) -> subprocess.CompletedProcess[str]:
+    """Call every operation with so many generated examples, right and wrong; exit code 0 when all was as documented."""
+    environment = {
+        **os.environ,
+        "SCHEMATHESIS_HOOKS": "tests.http.hooks",
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "LOONSTROOM_TEST_IDS": json.dumps(ids_of(town)),
+    }
+    return subprocess.run(
+        [
+            *(str(Path(sys.executable).with_name("schemathesis")), "run", f"{town.service.base_url}/openapi.json"),
+            *("--header", f"Authorization: Bearer {town.boss.token}"),
+            *("--phases", "examples,coverage,fuzzing", "--max-examples", str(examples), "--seed", str(seed)),
+            *("--checks", _CHECKS, "--suppress-health-check", "all", "--no-color", "--workers", "1"),
+        ],
+        env=environment,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=540 + 60 * examples,
+        check=False,
+    )
