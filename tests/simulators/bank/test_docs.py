@@ -12,7 +12,8 @@ PAGE = (ROOT / "docs" / "bank-simulator.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
-    "name", [*Flavour, *FaultKind, *UploadState, *Rulebook.model_fields, *Wish.model_fields.keys() - {"flavour"}]
+    "name",
+    [*Flavour, *FaultKind, *UploadState, *Rulebook.model_fields, *sorted(Wish.model_fields.keys() - {"flavour"})],
 )
 def test_the_page_names_everything_that_can_be_asked(name: str):
     """Flavours, faults, states, rules and parameters stand on the page of the bank."""
