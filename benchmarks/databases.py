@@ -18,6 +18,7 @@ from app.main import Service, build, create_app
 # One key for all processes of one run of the benchmarks; nothing that it seals outlives the run.
 ENCRYPTION_KEYS = new_key_text("k1")
 IDENTIFIER_KEY = "an identifier key for benchmarks, long enough"
+HISTORY_KEY = new_key_text("h1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,12 +36,17 @@ class BenchDatabase:
             "LOONSTROOM_DATABASE_URL": self.app_url,
             "LOONSTROOM_ENCRYPTION_KEYS": ENCRYPTION_KEYS,
             "LOONSTROOM_IDENTIFIER_KEY": IDENTIFIER_KEY,
+            "LOONSTROOM_HISTORY_KEY": HISTORY_KEY,
             "LOONSTROOM_LOG_LEVEL": "ERROR",
         }
 
     def service(self) -> Service:
         """Return the service, built on this database."""
-        settings = Settings(encryption_keys=SecretStr(ENCRYPTION_KEYS), identifier_key=SecretStr(IDENTIFIER_KEY))
+        settings = Settings(
+            encryption_keys=SecretStr(ENCRYPTION_KEYS),
+            identifier_key=SecretStr(IDENTIFIER_KEY),
+            history_key=SecretStr(HISTORY_KEY),
+        )
         return build(settings, database_url=self.app_url)
 
 

@@ -15,7 +15,7 @@ from app.main import build, create_app
 from tests.proofs.changes import prove_rules, prove_uploads
 from tests.support.clock import FakeClock
 from tests.support.house import House, add_house
-from tests.support.postgres import remove_shared_folder, running_database
+from tests.support.postgres import HISTORY_KEY, remove_shared_folder, running_database
 
 # So many planted changes take about a year of uploads for an employer with four administrations.
 _CHANGES_A_YEAR = 250
@@ -50,6 +50,7 @@ def _house(seed: int) -> Iterator[House]:
                 data_dir=Path(folder),
                 encryption_keys=SecretStr(new_key_text("k1")),
                 identifier_key=SecretStr("an identifier key for proofs, long enough"),
+                history_key=SecretStr(HISTORY_KEY),
             )
             service = build(settings, database_url=database.app_url, clock=FakeClock(), sources={})
             with TestClient(create_app(service, with_worker=False)) as client:

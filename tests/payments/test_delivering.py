@@ -1,0 +1,289 @@
+"""From the stored file to the bank: by a person with the hash that the bank shows, or through a channel; and splits."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from app.main import create_app
+from app.payments import bank_profiles, delivering
+from app.payments.context import Context
+from app.payments.ports import ChannelAnswer, ChannelOutcome
+from tests.support.clock import FakeClock
+from tests.support.house import SECOND_IBAN, House, add_account, document, lines
+
+
+@dataclass(slots=True)
+class FakeChannel:
+    """A bank channel that answers as it is told, and remembers what it was sent and asked."""
+
+    name: str = "fake"
+    answer: ChannelOutcome = ChannelOutcome.ACCEPTED
+    later: ChannelOutcome = ChannelOutcome.UNKNOWN
+    sent: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+    dies: bool = False
+
+    def send(self, data: bytes, *, message_id: str) -> ChannelAnswer:
+        """Take a file."""
+        assert data.startswith(b"<?xml")
+        self.sent.append(message_id)
+        if self.dies:
+            raise ConnectionAbortedError
+        return ChannelAnswer(outcome=self.answer, reference="R-1")
+
+    def ask(self, *, message_id: str, reference: str | None) -> ChannelAnswer:
+        """Tell what became of it."""
+        del reference
+        self.asked.append(message_id)
+        return ChannelAnswer(outcome=self.later)
+
+
+@pytest.fixture
+def channel() -> FakeChannel:
+    """A channel that accepts."""
+    return FakeChannel()
+
+
+@pytest.fixture
+def ctx(service: Any, channel: FakeChannel) -> Context:
+    """The surroundings, with a channel to a bank."""
+    context: Context = replace(service.context, channels={"fake": channel})
+    return context
+
+
+@pytest.fixture
+def client(service: Any, ctx: Context) -> Iterator[TestClient]:
+    """A client of a service that has the channel."""
+    app = create_app(replace(service, context=ctx), with_worker=False)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield client
+
+
+def _send(house: House, batch: dict[str, Any], **more: Any) -> Any:
+    return house.boss.post(
+        f"/v1/payment-batches/{batch['id']}/deliveries",
+        {"channel": "fake", **more},
+        headers={"If-Match": f'"r{batch["revision"]}"'},
+    )
+
+
+def _say(house: House, batch: dict[str, Any], **said: Any) -> Any:
+    return house.boss.post(
+        f"/v1/payment-batches/{batch['id']}/deliveries", said, headers={"If-Match": f'"r{batch["revision"]}"'}
+    )
+
+
+def test_a_channel_that_accepts_delivers(house: House, channel: FakeChannel) -> None:
+    """Sent once, accepted: delivered, and never handed in by hand as well."""
+    batch = house.approved()
+
+    sent = _send(house, batch)
+    again = _send(house, batch)
+
+    assert (sent.status_code, sent.json()["status"]) == (201, "delivered")
+    assert (again.status_code, len(channel.sent)) == (409, 1)
+
+
+def test_an_unknown_outcome_is_asked_after_and_never_sent_again(
+    house: House, channel: FakeChannel, ctx: Context
+) -> None:
+    """Nobody knows: the batch says so, the machine only asks, and what it hears ends it."""
+    channel.answer = ChannelOutcome.UNKNOWN
+    batch = house.approved()
+
+    sent = _send(house, batch)
+    again = _send(house, batch)
+    still = delivering.ask_about_unknown(ctx)
+    channel.later = ChannelOutcome.ACCEPTED
+    ended = delivering.ask_about_unknown(ctx)
+
+    assert (sent.json()["status"], again.status_code) == ("delivery_unknown", 409)
+    assert (still, ended, len(channel.sent), len(channel.asked)) == (0, 1, 1, 2)
+    assert house.batch(batch["id"])["status"] == "delivered"
+
+
+def test_a_crash_while_sending_leaves_unknown_not_approved(house: House, channel: FakeChannel) -> None:
+    """Unknown is committed before the first byte leaves, so whatever happens then is never sent again."""
+    channel.dies = True
+    batch = house.approved()
+
+    crashed = _send(house, batch)
+    after = house.batch(batch["id"])
+    recall = house.boss.call("DELETE", f"/v1/payment-batches/{batch['id']}/approvals/mine")
+
+    assert crashed.status_code == 500
+    assert (after["status"], "delivery_unknown" in after["attention"]) == ("delivery_unknown", True)
+    assert recall.status_code == 409
+
+
+def test_two_people_say_that_an_unknown_file_is_not_at_the_bank(house: House, channel: FakeChannel) -> None:
+    """Query, or two people: then the batch is pending again with new ids."""
+    second = house.second_person()
+    channel.answer = ChannelOutcome.UNKNOWN
+    batch = house.approved()
+    _send(house, batch)
+    path = f"/v1/payment-batches/{batch['id']}/withdrawals"
+
+    answers = [person.post(path, {"reason": "Called the bank."}) for person in (house.boss, second)]
+
+    assert [answer.status_code for answer in answers] == [202, 201]
+    assert answers[1].json()["status"] == "pending"
+
+
+def test_a_channel_that_surely_refused_gives_the_batch_back(house: House, channel: FakeChannel) -> None:
+    """A definite no frees the claims: approved anew, it gets new ids."""
+    channel.answer = ChannelOutcome.REFUSED
+    batch = house.approved()
+
+    answer = _send(house, batch)
+
+    assert (answer.status_code, answer.json()["status"], answer.json()["revision"]) == (201, "pending", 2)
+
+
+def test_an_unknown_channel_is_refused_by_name(house: House) -> None:
+    """The refusal lists what there is."""
+    batch = house.approved()
+
+    answer = _say(house, batch, channel="carrier-pigeon")
+
+    assert answer.status_code == 422
+    assert "download, fake" in answer.json()["errors"][0]["message"]
+
+
+def test_the_hash_that_the_bank_shows_is_asked_for(house: House) -> None:
+    """ABN AMRO shows a hash: without it, or with another, nothing is delivered and the difference is in the history."""
+    batch = house.approved()
+    house.handed_out(batch["id"])
+
+    without = _say(house, batch)
+    wrong = _say(house, batch, hash_seen="deadbeef")
+    right = _say(house, batch, hash_seen=batch["file"]["sha1"][:8].upper())
+
+    assert (without.status_code, without.json()["errors"][0]["code"]) == (422, "hash_missing")
+    assert (wrong.status_code, wrong.json()["code"]) == (409, "hash_differs")
+    assert "file.hash_differs" in house.events()
+    assert right.json()["status"] == "delivered"
+
+
+def test_a_file_never_handed_out_cannot_be_at_the_bank(house: House) -> None:
+    """Nobody delivers what nobody fetched."""
+    batch = house.approved()
+
+    answer = _say(house, batch, hash_seen=batch["file"]["sha256"][:8])
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "not_allowed_now")
+
+
+def test_after_the_cut_off_the_file_is_not_handed_out_but_gets_another_date(house: House, clock: FakeClock) -> None:
+    """Too late: 409 with the choices; a new date makes a new revision, new ids, and asks for approval again."""
+    batch = house.approved()
+    clock.forward(days=8)
+
+    late = house.boss.get(f"/v1/payment-batches/{batch['id']}/file")
+    again = house.boss.post(
+        f"/v1/payment-batches/{batch['id']}/reissue",
+        {"requested_execution_date": "2026-11-30"},
+        headers={"If-Match": '"r1"'},
+    )
+    approved = house.boss.approve(again.json())
+
+    assert (late.status_code, late.json()["code"], late.json()["choices"]) == (
+        409,
+        "execution_date_passed",
+        ["reissue", "recall"],
+    )
+    assert (again.status_code, again.json()["status"], again.json()["revision"]) == (200, "pending", 2)
+    assert approved.json()["file"]["message_id"] != batch["file"]["message_id"]
+    assert approved.json()["requested_execution_date"] == "2026-11-30"
+
+
+def test_a_handed_out_file_is_never_reissued(house: House) -> None:
+    """It may be at the bank for the old date."""
+    batch = house.approved()
+    house.handed_out(batch["id"])
+
+    answer = house.boss.post(
+        f"/v1/payment-batches/{batch['id']}/reissue",
+        {"requested_execution_date": "2026-11-30"},
+        headers={"If-Match": '"r1"'},
+    )
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "not_allowed_now")
+
+
+# ------------------------------------------------------------------------------------------------ several files
+
+
+@pytest.fixture
+def small_bank(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rabobank takes three lines in a file; its profile is data."""
+    profile = replace(
+        bank_profiles.BANK_PROFILES["RABO"],
+        maximum_transactions_per_file=3,
+        maximum_transactions_per_instruction=2,
+        shows_hash=False,
+    )
+    monkeypatch.setitem(bank_profiles.BANK_PROFILES, "RABO", profile)
+
+
+def _split_batch(house: House) -> dict[str, Any]:
+    account = add_account(house.boss, house.employer_id, iban=SECOND_IBAN)
+    batch = house.uploaded_batch(document(lines(7)))
+    changed = house.boss.call(
+        "PATCH",
+        f"/v1/payment-batches/{batch['id']}",
+        json={"debtor_account_id": account},
+        headers={"If-Match": '"r1"'},
+    ).json()
+    house.acknowledge_all(changed)
+    answer = house.boss.approve(house.batch(batch["id"]))
+    assert answer.json()["status"] == "approved", answer.text
+    return house.batch(batch["id"])
+
+
+def test_a_batch_over_the_banks_lines_is_split_into_files_of_their_own(house: House, small_bank: None) -> None:
+    """Seven lines at three a file: three files, each with its own id, every line in exactly one."""
+    batch = _split_batch(house)
+    path = f"/v1/payment-batches/{batch['id']}"
+
+    only = house.boss.get(f"{path}/file")
+    bodies = [house.boss.get(f"{path}/files/{n}") for n in (1, 2, 3)]
+    counts = [body.content.count(b"<CdtTrfTxInf>") for body in bodies]
+    instructions = [body.content.count(b"<PmtInf>") for body in bodies]
+    ids = {each["message_id"] for each in batch["files"]}
+
+    assert (batch["file"], only.status_code) == (None, 409)
+    assert (counts, instructions, len(ids)) == ([3, 3, 1], [2, 2, 1], 3)
+    assert sorted(line["file"] for line in house.transfers(batch["id"])) == [1, 1, 1, 2, 2, 2, 3]
+
+
+def test_a_split_batch_is_as_far_as_its_last_file(house: House, small_bank: None) -> None:
+    """Delivered file by file; the batch shows the least advanced."""
+    batch = _split_batch(house)
+    states = []
+    for n in (1, 2, 3):
+        house.boss.get(f"/v1/payment-batches/{batch['id']}/files/{n}")
+        states.append(_say(house, batch, file=n).json()["status"])
+
+    assert states == ["approved", "approved", "delivered"]
+
+
+def test_one_file_of_several_is_withdrawn_alone(house: House, small_bank: None) -> None:
+    """The lines of the withdrawn file leave the batch and are unpaid; the other files stay as they are."""
+    batch = _split_batch(house)
+    second = house.second_person()
+    for n in (1, 2, 3):
+        house.boss.get(f"/v1/payment-batches/{batch['id']}/files/{n}")
+    _say(house, batch, file=1)
+    path = f"/v1/payment-batches/{batch['id']}/withdrawals"
+
+    for person in (house.boss, second):
+        person.post(path, {"reason": "Never read in.", "file": 2})
+    after = house.batch(batch["id"])
+
+    assert (after["status"], [each["n"] for each in after["files"]]) == ("approved", [1, 3])
+    assert len(house.boss.get("/v1/unpaid-transfers").json()) == 3
+    assert after["counts"] == {"in_file": 4, "excluded": 3}
