@@ -41,7 +41,7 @@ _COPIES = (
         "original.event = 'batch.made'",
         2,
         {
-            "sequence": "original.sequence + n",
+            "sequence": "1000 + n",
             "payment_batch_id": "md5('batch' || n / 2)",
             "occurred_at": "original.occurred_at + n * interval '1 second'",
         },

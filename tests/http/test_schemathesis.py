@@ -17,7 +17,8 @@ def test_no_call_breaks_the_service_or_the_documentation(database: TestDatabase,
         done = generated_calls(town, tmp_path, examples=10, seed=20261121)
         log = town.service.log.read_text(encoding="utf-8", errors="replace")
 
-    report = done.stdout.partition("= WARNINGS =")[0]
+    lines = done.stdout.partition("= WARNINGS =")[0].splitlines()
+    report = "\n".join(line[:300] for line in lines)  # a generated body can be very long
     assert done.returncode == 0, report[-8000:] + done.stderr[-1000:]
     assert "Unresolvable references" not in done.stdout
     assert "unforeseen_error" not in log

@@ -48,7 +48,7 @@ def _books(rules: Rulebook | None = None) -> Books:
 
 def _check(made: MadeBatch, rows: list[CreditTransfer], spoil: Callable[[bytes], bytes] = bytes) -> None:
     """Check the file of these rows after something was done to its bytes."""
-    wanted = filing.file_contents(prove_files.content_of(made, rows)[0], created_at=made.created_at)
+    wanted = filing.file_contents(prove_files.content_of(made, rows), created_at=made.created_at)[0]
     check_file(made, rows, wanted.message_id, read_file(spoil(build_file(wanted))))
 
 

@@ -545,7 +545,7 @@ class NewStatement(Strict):
     statement: Literal["accepted", "executed", "refused", "not_executed"]
     reason: Reason
     file: Annotated[int, Field(ge=1, le=10_000)] | None = None
-    transfer_ids: Annotated[list[UUID], Field(min_length=1, max_length=10_000)] | None = None
+    transfer_ids: Annotated[list[UUID], Field(min_length=1, max_length=1_000)] | None = None
     reason_code: ReasonCode | None = None
 
 
@@ -573,7 +573,7 @@ class NewRelease(Strict):
 class NewFollowUp(Strict):
     """Unpaid lines of one run to be offered again in a batch of their own."""
 
-    transfer_ids: Annotated[list[UUID], Field(min_length=1, max_length=10_000)]
+    transfer_ids: Annotated[list[UUID], Field(min_length=1, max_length=1_000)]
     requested_execution_date: Day | None = None
 
 
