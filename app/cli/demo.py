@@ -1,19 +1,14 @@
-"""The demo: the main job on an empty machine, with a simulated Nmbrs, real PostgreSQL and real sockets.
+"""The demo: the main job on an empty machine, with a simulated Nmbrs and bank, real PostgreSQL and real sockets.
 
 It runs the service as a process of its own, sets everything up as an operator and an employer would, and shows each
 step as it happens. Everything lives in a temporary folder, and nothing is left running.
 """
 
-import os
 import secrets
 import shutil
-import socket
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -25,6 +20,8 @@ import httpx
 from app.auth import people
 from app.auth.models import OrganizationKind, Role, Scope
 from app.auth.people import Act
+from app.cli.demo_bank import DemoBank
+from app.cli.demo_processes import DemoFailed, running_service, say, simulated, until
 from app.cli.runtime import database, with_local_keys
 from app.core.clock import amsterdam_date, utc_now
 from app.core.database import create_engine, transaction
@@ -32,25 +29,22 @@ from app.core.history import OPERATOR
 from app.core.ids import new_id
 from app.core.settings import Environment, Settings
 
-_SIMULATOR_READY = "nmbrs-simulator listening on "
 _COMPANY = 2100
 _RUN = 41001
 _DEBTOR_IBAN = "NL91ABNA0417164300"
 _HOLDER = "Nmbrs Amsterdam BV"
-_PATIENCE_SECONDS = 60.0
-
-
-class DemoFailed(click.ClickException):
-    """A step of the demo did not do what it should; its text says which."""
+_NMBRS_DATA = Path(__file__).parents[2] / "simulators" / "nmbrs" / "demo.json"
 
 
 @click.command()
-@click.option("--exit", "leave", is_flag=True, help="Also approve, write the file and the history, and end.")
+@click.option(
+    "--exit", "leave", is_flag=True, help="Also approve, pay at the simulated bank, write files and history, and end."
+)
 @click.option(
     "--output", type=click.Path(file_okay=False, path_type=Path), default=Path("demo-output"), show_default=True
 )
 def demo(*, leave: bool, output: Path) -> None:
-    """Show the main job: Run Einde becomes an approved SEPA file."""
+    """Show the main job: Run Einde becomes an approved SEPA file, which the bank executes."""
     with ExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="loonstroom-demo-"))
         folder.chmod(0o711)  # run by root, PostgreSQL is another user and must pass through
@@ -62,31 +56,31 @@ def demo(*, leave: bool, output: Path) -> None:
         if leave:
             stage.acknowledge(batch)
             stage.approve(batch)
-            stage.write_out(batch["id"], output)
+            stage.hand_in(batch["id"], output)
+            stage.hear_from_bank(batch["id"], output)
+            stage.show_history(output)
             click.echo("Done.")
         else:
             stage.stay(batch)
 
 
-def _say(text: str) -> None:
-    click.echo(f"{utc_now().astimezone():%H:%M:%S}  {text}")
-
-
 class Stage:
-    """What the demo plays on: a simulated Nmbrs, the service, and the employer who approves."""
+    """What the demo plays on: a simulated Nmbrs and bank, the service, and the employer who approves."""
 
     def __init__(self, stack: ExitStack, folder: Path) -> None:
         self._pin = f"{secrets.randbelow(900_000) + 100_000}"
         while len(set(self._pin)) == 1 or self._pin in {"123456", "654321"}:
             self._pin = f"{secrets.randbelow(900_000) + 100_000}"
-        _say("Starting a simulated Nmbrs (administration 9969, salary run April 2020, 8 payments)")
-        self._nmbrs = stack.enter_context(_simulated_nmbrs(folder))
+        say("Starting a simulated Nmbrs (administration 9969, salary run April 2020, 8 payments)")
+        self._nmbrs = stack.enter_context(simulated("nmbrs", folder, "--data", str(_NMBRS_DATA)))
+        say("Starting a simulated bank, where the file is handed in")
+        self._bank = DemoBank(stack.enter_context(simulated("bank", folder)))
         self._settings = with_local_keys(
             Settings(environment=Environment.DEMO, data_dir=folder / "data", nmbrs_soap_url=f"{self._nmbrs}/soap/v3")
         )
-        _say("Starting PostgreSQL (embedded), migrations, service and worker")
+        say("Starting PostgreSQL (embedded), migrations, service and worker")
         self._where = stack.enter_context(database(self._settings))
-        self.base_url = stack.enter_context(_running_service(self._settings, folder))
+        self.base_url = stack.enter_context(running_service(self._settings, folder))
         self._token = self._add_employer_admin()
         self._api = stack.enter_context(
             httpx.Client(
@@ -140,7 +134,7 @@ class Stage:
             f"/v1/debtor-accounts/{account['id']}/payment-limit",
             json={"per_batch": {"amount": "25000.00", "currency": "EUR"}},
         )
-        _say(f"Employer Demo BV pays from {_DEBTOR_IBAN}, confirmed, at most EUR 25.000,00 a batch")
+        say(f"Employer Demo BV pays from {_DEBTOR_IBAN}, confirmed, at most EUR 25.000,00 a batch")
         connection = self.ask(
             "POST",
             "/v1/connections",
@@ -166,19 +160,19 @@ class Stage:
                 "mode": "live",
             },
         )
-        _say(f"Administration {administration['number']} {administration['name']} linked, live since yesterday")
+        say(f"Administration {administration['number']} {administration['name']} linked, live since yesterday")
 
     def _check(self, connection_id: str) -> None:
         checked = self.ask("POST", f"/v1/connections/{connection_id}/check")
         for check in checked["checks"]:
-            _say(f"  Test: {check['operation']}: {check['outcome']}")
+            say(f"  Test: {check['operation']}: {check['outcome']}")
         if checked["state"] != "passed":
             raise DemoFailed("The connection did not pass its check.")
-        _say("Connection passed its check")
+        say("Connection passed its check")
 
     def post_run_einde(self) -> None:
         """Have the simulated Nmbrs post its webhook."""
-        _say("Nmbrs posts Run Einde to the webhook address")
+        say("Nmbrs posts Run Einde to the webhook address")
         sent = httpx.post(
             f"{self._nmbrs}/_control/webhooks",
             json={"company_id": _COMPANY, "run_ids": [_RUN], "url": self._webhook_url},
@@ -187,14 +181,14 @@ class Stage:
         )
         sent.raise_for_status()
         status = sent.json()[0]["attempts"][-1]["status"]
-        _say(f"Webhook answered with {status}")
+        say(f"Webhook answered with {status}")
 
     def show_pending_batch(self) -> dict[str, Any]:
         """Wait for the batch and show it as an approver would look at it."""
-        batches = _until(lambda: self.ask("GET", "/v1/payment-batches?status=pending"), "a pending batch")
+        batches = until(lambda: self.ask("GET", "/v1/payment-batches?status=pending"), "a pending batch")
         batch: dict[str, Any] = batches[0]
         total = batch["control_sum"]["amount"]
-        _say(
+        say(
             f"Betaalbatch waits for approval: {batch['number_of_transactions']} payments, EUR {total}, "
             f"execution {batch['requested_execution_date']}, revision {batch['revision']}"
         )
@@ -213,7 +207,7 @@ class Stage:
         for finding in self.ask("GET", path):
             if finding["needs_acknowledgement"]:
                 self.ask("POST", f"{path}/{finding['id']}/acknowledgement", json={"note": "Compared with last month"})
-                _say(f"Confirmed: {finding['message_nl']}")
+                say(f"Confirmed: {finding['message_nl']}")
 
     def approve(self, batch: dict[str, Any]) -> None:
         """Approve what was shown, with the PIN."""
@@ -223,10 +217,10 @@ class Stage:
             headers={"If-Match": f'"r{batch["revision"]}"', "Idempotency-Key": "demo-approval"},
             json={"digest": batch["digest"], "pin": self._pin},
         )
-        _say(f"Approved with PIN on digest {batch['digest'][:8]}; file {approved['file']['message_id']} stored")
+        say(f"Approved with PIN on digest {batch['digest'][:8]}; file {approved['file']['message_id']} stored")
 
-    def write_out(self, batch_id: str, output: Path) -> None:
-        """Hand the file out, say that it is at the bank, and write the history."""
+    def hand_in(self, batch_id: str, output: Path) -> None:
+        """Fetch the stored file, hand it in at the bank, and say so with the hash that the bank shows."""
         output.mkdir(parents=True, exist_ok=True)
         answer = self.ask("GET", f"/v1/payment-batches/{batch_id}/file")
         batch = self.ask("GET", f"/v1/payment-batches/{batch_id}")
@@ -235,18 +229,37 @@ class Stage:
             raise DemoFailed("The bytes handed out are not the bytes that were stored.")
         path = output / f"{file['message_id']}.xml"
         path.write_bytes(answer.content)
-        _say(f"SEPA file {path}: {file['schema']}, {len(answer.content)} bytes, SHA-256 {file['sha256'][:16]}...")
+        say(f"SEPA file {path}: {file['schema']}, {len(answer.content)} bytes, SHA-256 {file['sha256'][:16]}...")
+        self._upload = self._bank.hand_in(path.name, answer.content)
         delivered = self.ask(
             "POST",
             f"/v1/payment-batches/{batch_id}/deliveries",
-            headers={"If-Match": f'"r{batch["revision"]}"'},
-            json={"note": "Uploaded in internet banking", "hash_seen": sha256(answer.content).hexdigest()[:8]},
+            headers={"If-Match": f'"r{batch["revision"]}"', "Idempotency-Key": "demo-delivery"},
+            json={"note": "Uploaded in internet banking", "hash_seen": self._upload["sha256"][:8]},
         )
-        _say(f"The employer says it is at the bank: status {delivered['status']}")
+        say(f"The employer says it is at the bank, with the hash seen there: status {delivered['status']}")
+
+    def hear_from_bank(self, batch_id: str, output: Path) -> None:
+        """Sign at the bank, let its execution date come, and bring its status report home."""
+        batch = self.ask("GET", f"/v1/payment-batches/{batch_id}")
+        self._bank.sign(self._upload["id"])
+        self._bank.come_to(batch["requested_execution_date"], self._upload["id"])
+        report = self._bank.report(self._upload["id"])
+        path = output / f"{batch['file']['message_id']}.pain.002.xml"
+        path.write_bytes(report)
+        headers = {"Content-Type": "application/xml"}
+        taken = self.ask("POST", "/v1/status-reports", headers=headers, content=report)
+        settled, status = taken["lines"].get("settled", 0), taken["batch"]["status"]
+        say(f"Status report {path} uploaded: {settled} lines executed, batch {status}")
+        if status != "executed":
+            raise DemoFailed(f"The bank executed everything, but the batch is {status}.")
+
+    def show_history(self, output: Path) -> None:
+        """Write the history as CSV and show its newest records."""
         history = self.ask("GET", "/v1/history?format=csv")
         (output / "history.csv").write_bytes(history.content)
         lines = history.content.decode("utf-8-sig").splitlines()
-        _say(f"History {output / 'history.csv'}: {len(lines) - 1} records, the newest:")
+        say(f"History {output / 'history.csv'}: {len(lines) - 1} records, the newest:")
         for line in lines[1:7]:
             click.echo(f"            {line}")
 
@@ -269,6 +282,9 @@ class Stage:
             f"\n    -H 'Authorization: Bearer {self._token}' -H 'If-Match: \"r{batch['revision']}\"' \\"
             f"\n    -H 'Content-Type: application/json' "
             f'-d \'{{"digest": "{batch["digest"]}", "pin": "{self._pin}"}}\''
+            f"\nFetch the file (GET .../file) and hand it in at the simulated bank, {self._bank.base_url}"
+            f"\n  curl --data-binary @FILE {self._bank.base_url}/files"
+            f"\nIts other calls (sign, clock, status report): docs/bank-simulator.md"
             f"\nCtrl-C ends the demo and everything it started."
         )
         try:
@@ -276,92 +292,3 @@ class Stage:
                 time.sleep(3600)
         except KeyboardInterrupt:
             click.echo("\nThe demo ended.")
-
-
-def _until(look: Callable[[], Any], what: str) -> Any:
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while time.monotonic() < deadline:
-        found = look()
-        if found:
-            return found
-        time.sleep(0.2)
-    raise DemoFailed(f"Waited {_PATIENCE_SECONDS:.0f} seconds for {what}; it did not come.")
-
-
-@contextmanager
-def _simulated_nmbrs(folder: Path) -> Iterator[str]:
-    """Run the simulator as a process and give its address."""
-    data = Path(__file__).parents[2] / "simulators" / "nmbrs" / "demo.json"
-    with _process(["-m", "simulators.nmbrs", "--port", "0", "--data", str(data)], folder / "nmbrs.log") as process:
-        yield _first_line(process, folder / "nmbrs.log", _SIMULATOR_READY)
-
-
-@contextmanager
-def _running_service(settings: Settings, folder: Path) -> Iterator[str]:
-    """Run `serve` as a process on a free port and give its address once it is ready."""
-    port = _free_port()
-    base_url = f"http://127.0.0.1:{port}"
-    variables = {
-        "LOONSTROOM_ENVIRONMENT": settings.environment.value,
-        "LOONSTROOM_DATA_DIR": str(settings.data_dir),
-        "LOONSTROOM_NMBRS_SOAP_URL": settings.nmbrs_soap_url,
-        "LOONSTROOM_PUBLIC_URL": base_url,
-        "LOONSTROOM_PORT": str(port),
-    }
-    log = folder / "service.log"
-    with _process(["-m", "app.cli", "serve"], log, variables) as process:
-        _until(lambda: _is_ready(process, base_url, log), "the service")
-        yield base_url
-
-
-def _is_ready(process: subprocess.Popen[bytes], base_url: str, log: Path) -> bool:
-    if process.poll() is not None:
-        raise DemoFailed(f"The service ended at once:\n{log.read_text(encoding='utf-8', errors='replace')[-2000:]}")
-    try:
-        return httpx.get(f"{base_url}/readyz", trust_env=False, timeout=5).is_success
-    except httpx.TransportError:
-        return False
-
-
-@contextmanager
-def _process(
-    arguments: list[str], log: Path, variables: dict[str, str] | None = None
-) -> Iterator[subprocess.Popen[bytes]]:
-    """Run Python in a process of its own; end it, by id, on leaving."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("LOONSTROOM_")}
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, *arguments],
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            cwd=Path(__file__).parents[2],
-            env={**clean, **(variables or {})},
-        )
-        try:
-            yield process
-        finally:
-            process.terminate()
-            try:
-                process.wait(timeout=30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-def _first_line(process: subprocess.Popen[bytes], log: Path, beginning: str) -> str:
-    """Return what follows this beginning in the log, once it is there."""
-
-    def look() -> str | None:
-        if process.poll() is not None:
-            raise DemoFailed(f"It ended at once:\n{log.read_text(encoding='utf-8', errors='replace')[-2000:]}")
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-        return next((line.removeprefix(beginning).strip() for line in lines if line.startswith(beginning)), None)
-
-    return str(_until(look, "the simulator"))
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

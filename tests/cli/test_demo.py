@@ -15,6 +15,17 @@ from lxml import etree
 from app.payments.sepa import _validator
 
 ROOT = Path(__file__).parents[2]
+_STEPS = (
+    "simulated Nmbrs",
+    "simulated bank",
+    "PostgreSQL",
+    "passed its check",
+    "Run Einde",
+    "waits for approval",
+    "Approved",
+    "with the hash seen there: status delivered",
+    "Signed at the bank",
+)
 _NS = {"p": "urn:iso:std:iso:20022:tech:xsd:pain.001.001.09"}
 
 
@@ -46,7 +57,7 @@ def short_folder() -> Path:
 
 @pytest.mark.slow
 def test_the_demo_shows_the_whole_way_and_ends(short_folder: Path, tmp_path: Path) -> None:
-    """`demo --exit` ends with 0 and leaves a valid file of eight payments and the history, and nothing running."""
+    """`demo --exit` ends with eight payments executed; it leaves file, report and history, and nothing running."""
     done = subprocess.run(
         [sys.executable, "-m", "app.cli", "demo", "--exit", "--output", str(tmp_path)],
         cwd=ROOT,
@@ -58,9 +69,10 @@ def test_the_demo_shows_the_whole_way_and_ends(short_folder: Path, tmp_path: Pat
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
-    for step in ("simulated Nmbrs", "PostgreSQL", "passed its check", "Run Einde", "waits for approval", "Approved"):
+    for step in (*_STEPS, "The bank executed 8 payments, EUR 19.806,08, none of them twice", "batch executed"):
         assert step in done.stdout
-    (file,) = tmp_path.glob("*.xml")
+    (report,) = tmp_path.glob("*.pain.002.xml")
+    (file,) = set(tmp_path.glob("*.xml")) - {report}
     tree = etree.fromstring(file.read_bytes())
     assert _validator("pain.001.001.09").validate(tree)
     assert tree.xpath("string(//p:GrpHdr/p:NbOfTxs)", namespaces=_NS) == "8"
@@ -70,6 +82,9 @@ def test_the_demo_shows_the_whole_way_and_ends(short_folder: Path, tmp_path: Pat
     assert tree.xpath("string(//p:ChrgBr)", namespaces=_NS) == "SLEV"
     assert tree.xpath("string(//p:BtchBookg)", namespaces=_NS) == "true"
     assert file.stem == tree.xpath("string(//p:MsgId)", namespaces=_NS)
+    said = etree.fromstring(report.read_bytes())
+    assert said.xpath("string(//*[local-name()='OrgnlMsgId'])") == file.stem
+    assert set(said.xpath("//*[local-name()='PmtInfSts']/text()")) == {"ACSC"}
     assert "Aangeleverd bij de bank" in (tmp_path / "history.csv").read_text(encoding="utf-8-sig")
     assert _left_behind(short_folder) == []
     assert list(short_folder.iterdir()) == []
@@ -99,6 +114,9 @@ def test_the_demo_stays_up_until_it_is_ended(short_folder: Path, number: signal.
     assert url
     assert token
     assert re.search(r"PIN +[0-9]{6}", shown)
+    bank = re.search(r"simulated bank, (http://127\.0\.0\.1:[0-9]+)", shown)
+    assert bank
+    assert httpx.get(f"{bank[1]}/uploads", trust_env=False, timeout=20).json() == []
     me = httpx.get(f"{url[0]}/v1/me", headers={"Authorization": f"Bearer {token[1]}"}, trust_env=False, timeout=20)
     assert me.json()["name"] == "Demo Werkgever"
 
