@@ -18,6 +18,7 @@ from app.core.clock import AMSTERDAM
 from app.core.columns import any_of
 from app.core.history import SEALED, HistoryEntry
 from app.core.money import dutch
+from app.payments import history_words
 from app.payments.iban import grouped
 from app.payments.models import Administration, DebtorAccount
 
@@ -37,13 +38,21 @@ RESULTS: Mapping[str, str] = {
     "employer.added": "Werkgever toegevoegd",
     "office.added": "Salarisverwerker toegevoegd",
     "member.added": "Gebruiker toegevoegd",
+    "member.removed": "Gebruiker verwijderd",
     "pin.set": "Pincode ingesteld",
+    "pin.changed": "Pincode gewijzigd",
+    "pin.change_confirmed": "Gewijzigde pincode bevestigd",
     "token.issued": "Token uitgegeven",
     "token.revoked": "Token ingetrokken",
     "mandate.requested": "Machtiging gevraagd",
     "mandate.granted": "Machtiging verleend",
     "mandate.accepted": "Machtiging aanvaard",
     "mandate.revoked": "Machtiging ingetrokken",
+    "policy.set": "Aantal goedkeurders ingesteld",
+    "proposal.made": "Gevraagd, wacht op een tweede persoon",
+    "proposal.confirmed": "Bevestigd door een tweede persoon",
+    "proposal.waited": "Doorgegaan na een dag wachten",
+    "proposal.withdrawn": "Verzoek vervallen",
     "account.added": "Betaalrekening toegevoegd",
     "account.confirmed": "Betaalrekening bevestigd",
     "account.changed": "Betaalrekening gewijzigd",
@@ -67,10 +76,12 @@ RESULTS: Mapping[str, str] = {
     "run.fetch_asked": "Opnieuw ophalen gevraagd",
     "run.withdrawn": "Salarisrun vervallen bij de bron",
     "batch.made": "Betaalbatch klaargezet",
+    "batch.follow_up_made": "Vervolgbatch klaargezet",
     "batch.read_again": "Betaalbatch opnieuw gelezen, gewijzigd",
     "batch.edited": "Betaalbatch gewijzigd",
     "batch.account_changed": "Betaalrekening van de batch gewijzigd",
     "batch.line_decided": "Betaalregel gewijzigd",
+    "batch.line_released": "Aangehouden regel vrijgegeven",
     "batch.acknowledged": "Bevinding bevestigd",
     "batch.approval_given": "Goedkeuring gegeven, er is er nog een nodig",
     "batch.approved": "Goedgekeurd, bestand klaar",
@@ -82,9 +93,24 @@ RESULTS: Mapping[str, str] = {
     "batch.superseded": "Vervangen",
     "batch.held": "Geblokkeerd",
     "batch.hold_lifted": "Blokkade opgeheven",
+    "batch.reissued": "Andere uitvoerdatum, opnieuw goedkeuren",
+    "batch.attention": "Vraagt aandacht",
+    "batch.expiry_warned": "Verloopt binnenkort",
+    "batch.expired": "Verlopen",
+    "line.paid_elsewhere": "Regel elders betaald",
+    "line.waived": "Regel wordt niet betaald",
     "file.handed_out": "Bestand opgehaald",
+    "file.sending": "Wordt naar de bank gestuurd",
+    "file.withdrawn": "Bestand ingetrokken, niet bij de bank",
+    "file.hash_differs": "Ander bestand bij de bank gezien",
     "batch.delivered": "Aangeleverd bij de bank",
     "history.sealed": "Historie verzegeld",
+    "bank.reported": "Bericht van de bank",
+    "bank.accepted": "Geaccepteerd door de bank",
+    "bank.executed": "Uitgevoerd door de bank",
+    "bank.refused": "Afgekeurd door de bank",
+    "bank.not_executed": "Niet uitgevoerd door de bank",
+    "bank.returned": "Betaling teruggekomen",
 }
 
 
@@ -193,15 +219,17 @@ def _administrations(session: Session, ids: set[UUID | None]) -> dict[UUID, str]
 
 def _details(event: str, details: Mapping[str, Any]) -> str:
     """Return what a person wants to know beside the result: count and total, a reason, an explanation."""
-    if "number_of_transactions" in details and event.startswith(("batch.", "file.")):
+    if "number_of_transactions" in details and event.startswith(("bank.", "batch.", "file.", "line.")):
         items = details["number_of_transactions"]
         text = f"{items} {'item' if items == 1 else 'items'}"
         if "control_sum_cents" in details:
             text += f", {dutch(details['control_sum_cents'])}"
-        extra = details.get("reason") or details.get("note")
+        extra = history_words.more_of(event, details) or details.get("reason") or details.get("note")
         return f"{text}; {extra}" if extra else text
     if event == SEALED:
         return f"{details['count']} regels, tot en met nummer {details['sequence']}"
+    if words := history_words.more_of(event, details):
+        return words
     for name in ("explanation", "reason", "code", "name"):
         if details.get(name):
             operation = details.get("operation")
