@@ -5,7 +5,7 @@ Secrets come from a prompt, a file or the environment, never from the command li
 
 import json
 from collections.abc import Callable
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
@@ -23,7 +23,7 @@ from app.core.errors import Conflict
 from app.core.history import OPERATOR
 from app.core.money import text_to_cents
 from app.payments import accounts, connections
-from app.payments.accounts import Confirmation, NewAccount
+from app.payments.accounts import Confirmation, LimitSetting, NewAccount
 from app.payments.connections import Link, NewConnection
 from app.payments.context import Context
 from app.payments.limits import LimitKind
@@ -32,6 +32,7 @@ from app.payments.ports import SourceCredentials
 
 Result = TypeVar("Result")
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_day = click.DateTime(["%Y-%m-%d"])
 _as = click.option("--as", "email", required=True, help="E-mail of the admin on whose behalf this is done.")
 
 
@@ -97,34 +98,60 @@ def user() -> None:
 @click.option(
     "--pin-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="File with the first PIN."
 )
+@click.option("--ends-on", type=_day, help="Last day of a deputy; left out, the role has no end.")
 @_json
-def add_user(email: str, name: str, organization: UUID, role: str, pin_file: Path | None, *, as_json: bool) -> None:
-    """Add a person to an organization with a role; a known e-mail gets the role on top of those it has."""
+def add_user(
+    email: str,
+    name: str,
+    organization: UUID,
+    role: str,
+    pin_file: Path | None,
+    ends_on: datetime | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Add a person to an organization with a role; a known e-mail gets the role on top of those it has.
+
+    A role that the person has already only gets its last day moved.
+    """
+    last_day = None if ends_on is None else ends_on.date()
 
     def use(_ctx: Context, session: Session, act: Act) -> UUID:
         row = people.add_user(session, act, email=email, name=name)
-        people.add_membership(session, act, user=row, organization_id=organization, role=Role(role))
+        people.add_membership(session, act, user=row, organization_id=organization, role=Role(role), ends_on=last_day)
         if pin_file is not None and row.pin_hash is None:
             people.set_first_pin(session, act, user=row, pin=pin_file.read_text(encoding="utf-8").strip())
         return row.id
 
-    _show({"id": _in_transaction(use), "email": email.lower(), "role": role}, as_json=as_json)
+    shown = {"id": _in_transaction(use), "email": email.lower(), "role": role}
+    _show(shown if last_day is None else {**shown, "ends_on": last_day}, as_json=as_json)
 
 
 @user.command("pin")
 @click.option("--email", required=True)
 @click.option("--pin-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Else it is asked for.")
-def set_pin(email: str, pin_file: Path | None) -> None:
-    """Set the first PIN of a person."""
+@click.option("--reset", is_flag=True, help="Set it anew for who forgot or locked it; for a day nothing is approved.")
+def set_pin(email: str, pin_file: Path | None, *, reset: bool) -> None:
+    """Set the first PIN of a person, or with --reset another one.
+
+    A PIN set anew approves nothing for a day, unless another approver confirms that it is really this person's.
+    """
     pin = (
         pin_file.read_text(encoding="utf-8").strip()
         if pin_file
         else click.prompt("PIN", hide_input=True, confirmation_prompt=True)
     )
-    _in_transaction(
-        lambda _, session, act: people.set_first_pin(session, act, user=people.find_user(session, email), pin=pin)
-    )
-    click.echo("The PIN is set.")
+
+    def use(_ctx: Context, session: Session, act: Act) -> bool:
+        row = people.find_user(session, email)
+        changes = reset and row.pin_hash is not None
+        (people.change_pin if changes else people.set_first_pin)(session, act, user=row, pin=pin)
+        return changes
+
+    if _in_transaction(use):
+        click.echo("The PIN is set anew. It approves nothing for 24 hours, unless another approver confirms it.")
+    else:
+        click.echo("The PIN is set.")
 
 
 @click.group()
@@ -143,15 +170,15 @@ def token() -> None:
     show_default=True,
 )
 @click.option("--days", type=int, default=90, show_default=True)
+@click.option("--unattended", is_flag=True, help="For a program, which never gives all of several approvals.")
 @_json
-def issue_token(email: str, scopes: tuple[str, ...], days: int, *, as_json: bool) -> None:
+def issue_token(email: str, scopes: tuple[str, ...], days: int, *, unattended: bool, as_json: bool) -> None:
     """Issue a token. It is shown once."""
 
     def use(_ctx: Context, session: Session, act: Act) -> people.IssuedToken:
         owner = people.find_user(session, email)
-        return people.issue_token(
-            session, act, user=owner, scopes=frozenset(Scope(scope) for scope in scopes), days=days
-        )
+        wanted = frozenset(Scope(scope) for scope in scopes)
+        return people.issue_token(session, act, user=owner, scopes=wanted, days=days, is_unattended=unattended)
 
     issued = _in_transaction(use)
     _show(
@@ -282,7 +309,7 @@ def add_administration(connection_id: UUID, number: str, name: str, email: str, 
 @click.option("--id", "administration_id", required=True, type=click.UUID)
 @click.option("--employer", "employer_id", required=True, type=click.UUID)
 @click.option("--debtor-account", "account_id", required=True, type=click.UUID)
-@click.option("--go-live-on", required=True, type=click.DateTime(["%Y-%m-%d"]))
+@click.option("--go-live-on", required=True, type=_day)
 @click.option("--mode", type=click.Choice([mode.value for mode in LinkMode]), default="dry_run", show_default=True)
 @_as
 @_json
@@ -354,38 +381,42 @@ def confirm_account(
     _show(_in_transaction(use), as_json=as_json)
 
 
+def _limit_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add an option for each limit, hard and soft."""
+    for prefix, helps in (("soft-", "Over it one more approver is needed."), ("", "Over it nothing is approved.")):
+        for kind in reversed(LimitKind):
+            command = click.option(f"--{prefix}{kind.value.replace('_', '-')}", metavar="EUR", help=helps)(command)
+    return command
+
+
+def _setting(amounts: dict[str, str | None], ends_on: datetime | None) -> LimitSetting:
+    try:
+        cents = {name: None if text is None else text_to_cents(text) for name, text in amounts.items()}
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+    return LimitSetting(
+        hard={kind: cents[kind.value] for kind in LimitKind},
+        soft={kind: cents[f"soft_{kind.value}"] for kind in LimitKind},
+        ends_on=None if ends_on is None else ends_on.date(),
+    )
+
+
 @debtor_account.command("limit")
 @click.option("--id", "account_id", required=True, type=click.UUID)
-@click.option("--per-batch", help="Euros with two decimals, for instance 50000.00.")
-@click.option("--per-transfer")
-@click.option("--per-day")
-@click.option("--per-month")
+@_limit_options
+@click.option("--ends-on", type=_day, help="Last day of these limits; then those before hold again.")
 @_as
 @_json
 def limit_account(
-    account_id: UUID,
-    per_batch: str | None,
-    per_transfer: str | None,
-    per_day: str | None,
-    per_month: str | None,
-    email: str,
-    *,
-    as_json: bool,
+    account_id: UUID, email: str, ends_on: datetime | None, *, as_json: bool, **amounts: str | None
 ) -> None:
-    """Set the payment limits of an account for an employer admin."""
-    amounts = {
-        LimitKind.TRANSFER: per_transfer,
-        LimitKind.BATCH: per_batch,
-        LimitKind.DAY: per_day,
-        LimitKind.MONTH: per_month,
-    }
-    try:
-        wanted = {kind: None if text is None else text_to_cents(text) for kind, text in amounts.items()}
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from error
+    """Set the payment limits of an account for an employer admin.
+
+    Amounts are euros with two decimals, for instance 50000.00. What is left out is not limited.
+    """
+    setting = _setting(amounts, ends_on)
 
     def use(ctx: Context, session: Session, act: Act) -> dict[str, Any]:
-        setting = accounts.LimitSetting(hard=wanted)
         view = accounts.set_limits(ctx, session, _acting(session, act, email), account_id, setting)
         return {"id": account_id, "waits_for_a_second_admin": view.pending is not None}
 
