@@ -1,4 +1,4 @@
-"""docs/api.md is true: its commands, run as they stand, lead from an empty database to a delivered file."""
+"""docs/api.md is true: its commands, run as they stand, lead from an empty database to what came of two files."""
 
 import os
 import re
@@ -24,7 +24,7 @@ def _commands() -> str:
 
 
 def test_the_commands_of_the_page_work_as_they_stand(database: TestDatabase, tmp_path: Path) -> None:
-    """Typed one after the other, the page's commands end with a delivered batch and a history."""
+    """Typed one after the other, the commands end with a refused batch, a delivered one, and nobody left unpaid."""
     missing = [name for name in ("bash", "curl", "jq") if shutil.which(name) is None]
     assert not missing, f"install {', '.join(missing)} (Debian packages of the same name) to run the page's commands"
     database.empty()
@@ -56,5 +56,12 @@ def test_the_commands_of_the_page_work_as_they_stand(database: TestDatabase, tmp
     assert "Aangeleverd bij de bank" in (tmp_path / "history.csv").read_text(encoding="utf-8-sig")
     engine = database.engine()
     with engine.connect() as connection:
-        assert connection.execute(sa.text("SELECT status FROM payment_batch")).scalar_one() == "delivered"
+        query = sa.text("SELECT kind, status, revision FROM payment_batch ORDER BY created_at")
+        batches = [tuple(row) for row in connection.execute(query)]
+        held = connection.execute(
+            sa.text("SELECT way, count(*) FROM claim WHERE state IN ('live', 'spent') GROUP BY way ORDER BY way")
+        )
+        assert [tuple(row) for row in held] == [("elsewhere", 1), ("file", 1)]
     engine.dispose()
+    assert [(kind, status) for kind, status, _ in batches] == [("run", "refused"), ("follow_up", "delivered")]
+    assert batches[1][2] == 2  # one revision on after the withdrawal
