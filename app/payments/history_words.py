@@ -165,7 +165,12 @@ def _token(details: Details) -> list[str]:
     return [details.get("name", ""), ", ".join(details.get("scopes", ())), program]
 
 
+def _sealed(details: Details) -> list[str]:
+    return [f"{details.get('count', 0)} regels, tot en met nummer {details.get('sequence', 0)}"]
+
+
 _WORDS: Mapping[str, Callable[[Details], list[str]]] = {
+    "history.sealed": _sealed,
     "proposal.made": _proposal_made,
     "proposal.confirmed": _proposal,
     "proposal.waited": _proposal_waited,

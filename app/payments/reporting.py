@@ -16,7 +16,7 @@ from sqlmodel import Session, col, select
 from app.auth.models import Organization
 from app.core.clock import AMSTERDAM
 from app.core.columns import any_of
-from app.core.history import SEALED, HistoryEntry
+from app.core.history import HistoryEntry
 from app.core.money import dutch
 from app.payments import history_words
 from app.payments.iban import grouped
@@ -226,8 +226,6 @@ def _details(event: str, details: Mapping[str, Any]) -> str:
             text += f", {dutch(details['control_sum_cents'])}"
         extra = history_words.more_of(event, details) or details.get("reason") or details.get("note")
         return f"{text}; {extra}" if extra else text
-    if event == SEALED:
-        return f"{details['count']} regels, tot en met nummer {details['sequence']}"
     if words := history_words.more_of(event, details):
         return words
     for name in ("explanation", "reason", "code", "name"):
