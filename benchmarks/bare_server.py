@@ -14,8 +14,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from app.core.errors import AppError
 from app.core.listening import Address, Bounds, server_config
-from app.core.web import problem_response
 
 TABLE = "CREATE TABLE bare_delivery (id uuid PRIMARY KEY, received_at timestamptz NOT NULL, body bytea NOT NULL)"
 
@@ -35,13 +35,15 @@ def _store(pool: ConnectionPool, body: bytes) -> None:
         connection.execute("INSERT INTO bare_delivery VALUES (%s, now(), %s)", (uuid4(), body))
 
 
+def _refusal(error: AppError) -> Response:
+    return Response(status_code=error.status)
+
+
 def main() -> None:
     """Serve until terminated."""
     with ConnectionPool(sys.argv[2], min_size=20, max_size=20) as pool:
         address = Address(host="127.0.0.1", port=int(sys.argv[1]))
-        uvicorn.Server(
-            server_config(bare_app(pool), address, Bounds(maximum_connections=1_000), problem_response)
-        ).run()
+        uvicorn.Server(server_config(bare_app(pool), address, Bounds(maximum_connections=1_000), _refusal)).run()
 
 
 if __name__ == "__main__":
