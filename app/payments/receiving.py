@@ -427,16 +427,19 @@ def _transfer_values(
     ctx: Context, batch: PaymentBatch, line: _Line, hold_code: str | None, attempt: int
 ) -> dict[str, Any]:
     """Return a line as `revising` will leave it unless it finds an error, so that it has nothing to write anew."""
+    cents = line.transfer.amount_cents or 0
+    # A line of nothing or less is never payable, not even until it is judged: the table itself refuses that.
+    pays = TransferStatus.PAYABLE if cents > 0 else TransferStatus.INVALID
     return {
         "id": ctx.new_id(),
         "batch_id": batch.id,
         "obligation_id": line.obligation_id,
-        "status": TransferStatus.HELD if hold_code else TransferStatus.PAYABLE,
+        "status": TransferStatus.HELD if hold_code else pays,
         "decision": Decision.HOLD if hold_code else Decision.PAY,
         "hold_code": hold_code,
         "attempt": attempt,
         "end_to_end_id": identifiers.end_to_end_id(ctx.identifier_secret, line.obligation_id, attempt),
-        "amount_cents": line.transfer.amount_cents or 0,
+        "amount_cents": cents,
         "currency": line.transfer.currency,
         **_source_values(line),
     }

@@ -208,6 +208,13 @@ class FakePayroll:
             (run,) = held.runs.values()
             run.document = document
 
+    def only_run(self) -> SourceRun:
+        """Return the only run of the only administration, as the list says it now."""
+        with self._lock:
+            (held,) = self._administrations.values()
+            (run,) = held.runs.values()
+            return run.run
+
     def document_later(self, administration: SourceAdministration, run: SourceRun, *, after: int) -> None:
         """Let the document be empty the next `after` times it is asked for."""
         with self._lock:

@@ -2,7 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -10,9 +10,8 @@ import pytest
 
 from app.payments import fetching, syncing
 from app.payments.context import Context
+from app.payments.ports import SourceRun
 from tests.contracts.fake_source import FakePayroll
-from tests.payments.payments_of import dutch_iban
-from tests.payments.payroll_document import Line
 from tests.support.clock import FakeClock
 from tests.support.connected import Connected, connect
 from tests.support.house import House, document, lines
@@ -83,7 +82,7 @@ def test_an_event_that_is_replayed_a_week_later_changes_nothing(
     before = house.batch(batch["id"])
     clock.forward(days=7)
 
-    connected.webhook(administration_external_id="2100", run_external_id=connected.payroll.calls[-1].run)
+    connected.webhook(administration_external_id="2100", run_external_id=connected.payroll.only_run().external_id)
     work_off(ctx)
 
     assert [each["id"] for each in connected.batches()] == [batch["id"]]
@@ -123,6 +122,7 @@ def test_an_event_of_an_administration_that_is_not_linked_makes_no_batch(
 def test_no_event_makes_a_run_payable_that_is_older_than_go_live(ctx: Context, connected: Connected) -> None:
     """A run made before the go-live day is listed with the reason; a webhook that names it does not change that."""
     run = connected.finish_run(made_at=datetime(2026, 10, 31, 22, 59, tzinfo=UTC), period=10)
+    asked = connected.payroll.count("fetch_payments")
 
     for _ in range(2):
         connected.webhook(administration_external_id="2100", run_external_id=run.external_id)
@@ -130,7 +130,7 @@ def test_no_event_makes_a_run_payable_that_is_older_than_go_live(ctx: Context, c
 
     (found,) = connected.runs()
     assert (found["state"], found["reason_code"], connected.batches()) == ("ignored", "before_go_live", [])
-    assert connected.payroll.count("fetch_payments") == 0
+    assert connected.payroll.count("fetch_payments") == asked
 
 
 def test_a_run_that_is_found_after_its_pay_day_gets_a_day_that_is_possible(
@@ -153,11 +153,12 @@ def test_a_document_that_comes_minutes_after_its_run_is_waited_for(ctx: Context,
     """The event is there before the document: nothing is made of the gap, and the third try has the batch."""
     run = connected.finish_run()
     connected.payroll.document_later(connected.source, run, after=2)
+    asked = connected.payroll.count("fetch_payments")
 
     connected.webhook(run_external_id=run.external_id)
     work_off(ctx)
 
-    assert connected.payroll.count("fetch_payments") == 3
+    assert connected.payroll.count("fetch_payments") == asked + 3
     assert [batch["number_of_transactions"] for batch in connected.batches()] == [3]
 
 
@@ -195,34 +196,18 @@ def test_a_correction_run_pays_what_is_owed_and_lists_what_is_not(connected: Con
     assert [line["status"] for line in house.transfers(correction["id"])] == ["in_file", "invalid", "in_file"]
 
 
-def _undo(connected: Connected, clock: FakeClock) -> None:
-    connected.payroll.undo_run(connected.source, next(_held_runs(connected)))
+def _undo(connected: Connected, clock: FakeClock, run: SourceRun) -> None:
+    connected.payroll.undo_run(connected.source, run)
     for minutes in (1, 11):
         clock.forward(minutes=minutes)
         connected.poll()
-
-
-def _held_runs(connected: Connected) -> Any:
-    from app.payments.ports import SourceRun  # noqa: PLC0415
-
-    for run in connected.runs():
-        yield SourceRun(
-            external_id="5001",
-            number=run["number"],
-            year=run["year"],
-            period_start=run["period"],
-            period_end=run["period"],
-            description="",
-            made_at=None,
-            is_locked=False,
-        )
 
 
 def test_a_run_undone_after_its_approval_is_not_handed_out(connected: Connected, clock: FakeClock) -> None:
     """The approved batch of a run that is gone waits for two people; meanwhile its file leaves the house for nobody."""
     batch = connected.approved()
 
-    _undo(connected, clock)
+    _undo(connected, clock, connected.payroll.only_run())
 
     barred = connected.house.boss.get(f"/v1/payment-batches/{batch['id']}/file")
     assert connected.runs()[0]["state"] == "withdrawn"
@@ -236,7 +221,7 @@ def test_a_run_undone_after_its_delivery_is_told_and_changes_nothing(connected: 
     batch = connected.approved()
     house.deliver(batch["id"])
 
-    _undo(connected, clock)
+    _undo(connected, clock, connected.payroll.only_run())
 
     assert house.batch(batch["id"])["status"] == "delivered"
     assert house.events().count("run.withdrawn") == 1
@@ -249,7 +234,7 @@ def test_a_delivered_run_with_other_amounts_pays_nothing_by_one_person(connected
     batch = connected.approved()
     house.deliver(batch["id"])
     connected.payroll.set_only_document(document(lines(3, cents=251_000)))
-    connected.webhook(run_external_id="5001")
+    connected.webhook(run_external_id=connected.payroll.only_run().external_id)
     work_off(house.ctx)
 
     (newest,) = [each for each in connected.batches() if each["id"] != batch["id"]]
@@ -271,7 +256,7 @@ def test_a_pending_run_with_other_amounts_voids_what_was_shown(connected: Connec
     house = connected.house
     shown = connected.fetched()
     connected.payroll.set_only_document(document([replace(lines(1)[0], amount="2500.01"), *lines(3)[1:]]))
-    connected.webhook(run_external_id="5001")
+    connected.webhook(run_external_id=connected.payroll.only_run().external_id)
     work_off(house.ctx)
 
     stale = house.boss.approve(shown)
@@ -280,93 +265,3 @@ def test_a_pending_run_with_other_amounts_voids_what_was_shown(connected: Connec
     assert (stale.status_code, now["revision"]) == (412, 2)
     assert now["control_sum"]["amount"] == "7503.01"
     assert now["counts"] == {"payable": 3, "excluded": 1}
-
-
-# ----------------------------------------------------------------------------------------------- periods and sizes
-
-
-def test_a_run_of_april_done_in_november_is_paid_in_november(connected: Connected) -> None:
-    """The pay day of a period long past is not proposed: the first possible day is."""
-    batch = connected.fetched(lines(2), period=4, description="Salaris april")
-
-    assert (batch["run"]["year"], batch["run"]["period"]) == (2026, 4)
-    assert date.fromisoformat(batch["requested_execution_date"]) >= date(2026, 11, 18)
-    assert connected.house.boss.approve(batch).status_code == 201
-
-
-@pytest.mark.parametrize(
-    ("frequency", "year", "period", "made_at"),
-    [
-        ("four_weeks", 2026, 13, datetime(2026, 12, 22, 10, tzinfo=UTC)),
-        ("week", 2026, 53, datetime(2026, 12, 30, 10, tzinfo=UTC)),
-        ("week", 2026, 1, datetime(2026, 12, 30, 10, tzinfo=UTC)),
-        ("four_weeks", 2027, 1, datetime(2026, 12, 30, 10, tzinfo=UTC)),
-    ],
-)
-def test_periods_at_the_turn_of_the_year_are_read_and_paid(  # noqa: PLR0913 - a run has this many sides
-    house: House, payroll: FakePayroll, clock: FakeClock, frequency: str, year: int, period: int, made_at: datetime
-) -> None:
-    """Period 13, week 53 and a period over New Year each give a batch with a bank day that can be approved."""
-    clock.moment = made_at
-    connected = connect(house, payroll, frequency=frequency)
-
-    batch = connected.fetched(lines(2), year=year, period=period, frequency=frequency, made_at=made_at)
-
-    assert (batch["run"]["year"], batch["run"]["period"]) == (year, period)
-    assert made_at.date() <= date.fromisoformat(batch["requested_execution_date"]) <= made_at.date() + timedelta(45)
-    assert house.boss.approve(batch).status_code == 201
-
-
-@pytest.mark.parametrize("name", ["Proefrun november", "TEST salaris", "Pro forma 11", "proforma", "Concept run"])
-def test_a_run_that_looks_like_a_test_is_not_paid_without_a_word(connected: Connected, name: str) -> None:
-    """A run called a test or pro forma is not approved before somebody confirms by name that it must be paid."""
-    house = connected.house
-    connected.finish_run(description=name)
-    connected.poll()
-    (batch,) = connected.batches()
-
-    refused = house.boss.approve(batch)
-    confirmed = house.acknowledge_all(batch, "looks_like_a_test")
-
-    assert (refused.status_code, refused.json()["code"]) == (409, "acknowledgement_needed")
-    assert confirmed == ["looks_like_a_test"]
-    assert house.boss.approve(batch).status_code == 201
-    assert "batch.acknowledged" in house.events()
-
-
-def test_a_run_without_lines_is_empty_and_no_batch(connected: Connected) -> None:
-    """A run that pays nobody is told with the reason, and nobody is asked to approve nothing."""
-    empty = document([]).replace(b"<CtrlSum>0.00</CtrlSum>", b"<CtrlSum>0</CtrlSum>")
-    connected.payroll.add_run(connected.source, document=empty)
-
-    connected.poll()
-
-    assert [(run["state"], run["reason_code"]) for run in connected.runs()] == [("empty", "no_payments")]
-    assert connected.batches() == []
-
-
-def test_a_run_of_one_line_warns_and_is_paid(connected: Connected) -> None:
-    """The salary of the director alone: the one line is said to show at the bank, and is paid."""
-    batch = connected.fetched(lines(1), description="DGA")
-
-    approved = connected.house.boss.approve(batch)
-
-    assert "one_line" in _codes(connected.house, batch)
-    assert (approved.status_code, approved.json()["number_of_transactions"]) == (201, 1)
-
-
-def test_a_run_of_five_thousand_lines_is_approved_and_handed_out_whole(house: House, payroll: FakePayroll) -> None:
-    """Each of five thousand people stands in the file once, and the total is theirs to the cent."""
-    connected = connect(house, payroll)
-    rows = [
-        Line(name=f"Persoon {n}", iban=dutch_iban(1_000 + n), amount=f"9.{n % 100:02d}", end_to_end_id=f"E{n}")
-        for n in range(5_000)
-    ]
-
-    batch = connected.approved(rows)
-    file = house.handed_out(batch["id"]).decode()
-
-    assert batch["number_of_transactions"] == file.count("<CdtTrfTxInf>") == 5_000
-    assert batch["control_sum"]["amount"] == "47475.00"
-    assert "<CtrlSum>47475.00</CtrlSum>" in file
-    assert all(file.count(row.iban) == 1 for row in rows[::500])
