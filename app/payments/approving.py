@@ -34,6 +34,7 @@ from app.payments import (
     building,
     claims,
     digest,
+    doubles,
     fetching,
     filing,
     freshness,
@@ -141,6 +142,8 @@ def prepare_checked(ctx: Context, actor: Actor, wish: Wish) -> Ready:
         _require_shown(batch, wish)
     state = freshness.ensure_fresh(ctx, wish.batch_id, is_acknowledged=wish.without_source)
     with transaction(ctx.engine) as session:
+        doubles.judge_again(ctx, session, wish.batch_id)
+    with transaction(ctx.engine) as session:
         batch = visible_batch(session, actor, wish.batch_id)
         _require_shown(batch, wish)
         content = revising.content_of(ctx, session, batch)
@@ -207,6 +210,7 @@ def approve_batch(ctx: Context, session: Session, actor: Actor, wish: Wish, read
     if digest.digest(filing.digest_content(content)) != batch.digest or ready.prepared.digest != batch.digest:
         raise BatchChanged("What the file would hold has changed since the batch was shown. Save it again and look.")
     check_ready(ctx, session, content)
+    doubles.refuse_paid_meanwhile(session, batch)
     _add_approval(ctx, session, actor, batch, ready.source_state)
     needed = policies.needed_for(ctx, session, batch)
     given = policies.given_approvals(session, batch)

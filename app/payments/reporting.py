@@ -78,6 +78,7 @@ RESULTS: Mapping[str, str] = {
     "batch.made": "Betaalbatch klaargezet",
     "batch.follow_up_made": "Vervolgbatch klaargezet",
     "batch.read_again": "Betaalbatch opnieuw gelezen, gewijzigd",
+    "batch.judged_again": "Regels vastgehouden of vraag gesteld: deze periode is intussen betaald",
     "batch.edited": "Betaalbatch gewijzigd",
     "batch.account_changed": "Betaalrekening van de batch gewijzigd",
     "batch.line_decided": "Betaalregel gewijzigd",

@@ -3,7 +3,7 @@
 Whoever changes a row that the digest covers calls `revise`; nothing else computes these values.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from hashlib import sha256
@@ -204,7 +204,9 @@ def _facts(
         source_execution_date=_read_date(extras.get("source_execution_date")),
         people_in_run=extras.get("people_in_run"),
         people_missing=extras.get("people_missing", 0),
-        paid_before_in_period=len(_paid_with_other_amount(session, run, transfers)),
+        paid_before_in_period=partly_paid(
+            claimed_in_period(session, run, [row.creditor_iban for row in transfers]), transfers
+        ),
         comparison=comparison,
         own_accounts=known_payees.own_accounts(session, batch),
         is_live=batch.mode == LinkMode.LIVE,
@@ -215,11 +217,10 @@ def _read_date(text: str | None) -> date | None:
     return None if text is None else date.fromisoformat(text)
 
 
-def _paid_with_other_amount(session: Session, run: PayrollRun, transfers: Sequence[CreditTransfer]) -> set[str]:
-    """Return the accounts of this run that another run of the same period pays or paid another amount."""
+def partly_paid(paid: Collection[tuple[str, int]], transfers: Sequence[CreditTransfer]) -> int:
+    """Return how many accounts of these lines other runs of the period pay or paid other amounts only."""
     amounts = {(row.creditor_iban, row.amount_cents) for row in transfers}
-    paid = claimed_in_period(session, run, [row.creditor_iban for row in transfers])
-    return {creditor for creditor, cents in paid if (creditor, cents) not in amounts}
+    return len({creditor for creditor, cents in paid if (creditor, cents) not in amounts})
 
 
 def claimed_in_period(session: Session, run: PayrollRun, creditors: Sequence[str]) -> set[tuple[str, int]]:

@@ -1,0 +1,145 @@
+"""The same payments brought in once more: the same file, another number, another order, a cent more. Nobody twice."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.payments.payroll_document import Line
+from tests.support.clock import FakeClock
+from tests.support.house import House, document, lines
+
+
+def _batches(house: House) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = house.boss.get("/v1/payment-batches").json()
+    return found
+
+
+def _shuffled(rows: list[Line], *, cents: int = 0) -> list[Line]:
+    """Return the lines in another order, under other ids, the first with some cents more."""
+    first = f"{(250_000 + cents) // 100}.{(250_000 + cents) % 100:02d}"
+    changed = [replace(rows[0], amount=first), *rows[1:]]
+    return [replace(row, end_to_end_id=f"AGAIN-{n}") for n, row in enumerate(changed[::-1])]
+
+
+@pytest.mark.parametrize("days", [0, 31, 80])
+def test_a_delivered_file_that_is_uploaded_again_is_the_run_that_was_paid(
+    house: House, clock: FakeClock, days: int
+) -> None:
+    """The same file on the same day, months later: 200 with the run that was paid, and no batch."""
+    batch = house.delivered()
+    clock.forward(days=days)
+
+    again = house.upload()
+
+    assert (again.status_code, again.json()["payment_batch_ids"]) == (200, [batch["id"]])
+    assert [each["id"] for each in _batches(house)] == [batch["id"]]
+    assert house.batch(batch["id"])["status"] == "delivered"
+
+
+@pytest.mark.parametrize("again", [{}, {"run_number": 7}, {"year": 2026, "period": 11, "run_number": 2}])
+def test_a_paid_file_under_another_number_waits_line_by_line(house: House, again: dict[str, int]) -> None:
+    """Shuffled, with other ids, under another run number or none: every line waits, and one click pays nobody."""
+    house.delivered(document(lines(3)), year=2026, period=11, run_number=1)
+
+    second = house.uploaded_batch(document(_shuffled(lines(3))), **again)
+
+    assert second["counts"] == {"held": 3}
+    assert {line["hold_code"] for line in house.transfers(second["id"])} == {"possibly_already_paid"}
+    assert house.boss.approve(second).json()["code"] == "nothing_to_pay"
+
+
+def test_a_file_named_afterwards_is_the_run_it_was(house: House) -> None:
+    """Uploaded without a name and then with the name that it got: the same run, the same obligations."""
+    batch = house.uploaded_batch()
+    name = {"year": batch["run"]["year"], "period": batch["run"]["period"], "run_number": batch["run"]["number"]}
+
+    again = house.upload(document(_shuffled(lines(3))), **name)
+
+    assert (again.status_code, again.json()["payment_batch_ids"]) == (200, [batch["id"]])
+
+
+def test_two_uploads_of_one_file_that_both_wait_pay_nobody_twice(house: House) -> None:
+    """Both batches wait when the first is approved: the other is not approved as it was shown, its lines wait then."""
+    first = house.uploaded_batch(document(lines(3)), year=2026, period=11, run_number=1)
+    second = house.uploaded_batch(document(_shuffled(lines(3))), year=2026, period=11, run_number=2)
+    paid = house.boss.approve(first)
+
+    twice = house.boss.approve(second)
+    now = house.batch(second["id"])
+
+    assert (paid.status_code, twice.status_code) == (201, 412), twice.text
+    assert (now["status"], now["counts"], now["revision"]) == ("pending", {"held": 3}, 2)
+    assert house.boss.approve(now).json()["code"] == "nothing_to_pay"
+    assert "batch.judged_again" in house.events()
+
+
+def test_two_uploads_of_one_file_approved_at_once_are_paid_once(house: House) -> None:
+    """Two approvers, each with their own copy of the run, at the same moment: one is approved, the other is not."""
+    people = [house.boss, house.second_person()]
+    batches = [house.uploaded_batch(document(_shuffled(lines(3))), year=2026, period=11, run_number=n) for n in (1, 2)]
+
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(lambda pair: pair[0].approve(pair[1]), zip(people, batches, strict=True)))
+
+    assert sorted(answer.status_code for answer in answers) in ([201, 409], [201, 412])
+    assert sorted(house.batch(batch["id"])["status"] for batch in batches) == ["approved", "pending"]
+
+
+def test_lines_that_came_to_look_paid_are_paid_on_purpose_with_a_reason(house: House) -> None:
+    """Held since the other batch was approved, a line that is owed twice is put back with a reason, and paid."""
+    first = house.uploaded_batch(document(lines(3)), year=2026, period=11, run_number=1)
+    second = house.uploaded_batch(document(_shuffled(lines(3))), year=2026, period=11, run_number=2)
+    house.boss.approve(first)
+    house.boss.approve(second)
+    line = house.transfers(second["id"])[0]
+    path = f"/v1/payment-batches/{second['id']}/transfers/{line['id']}"
+    put_back = house.boss.call(
+        "PATCH", path, json={"decision": "pay", "reason": "Twice on purpose."}, headers={"If-Match": '"r2"'}
+    )
+
+    approved = house.boss.approve(house.batch(second["id"]))
+
+    assert put_back.status_code == 200
+    assert (approved.status_code, approved.json()["counts"]) == (201, {"held": 2, "in_file": 1})
+
+
+def test_a_cent_more_asks_whether_it_is_extra(house: House) -> None:
+    """With one cent changed the other lines wait, and the changed one is paid only when it is confirmed as extra."""
+    house.delivered(document(lines(3)), year=2026, period=11, run_number=1)
+
+    second = house.upload(document(_shuffled(lines(3), cents=1)), year=2026, period=11, run_number=2).json()
+    batch = house.batch(second["payment_batch_ids"][-1])
+    refused = house.boss.approve(batch)
+
+    assert batch["counts"] == {"held": 2, "payable": 1}
+    assert (refused.status_code, refused.json()["code"]) == (409, "acknowledgement_needed")
+    assert [each["code"] for each in refused.json()["findings"]] == ["partly_paid_period"]
+
+
+def test_a_cent_more_in_a_batch_that_waited_asks_too(house: House) -> None:
+    """Nothing was paid when the second batch was made; it asks as soon as the first is, before it can be approved."""
+    first = house.uploaded_batch(document(lines(1)), year=2026, period=11, run_number=1)
+    second = house.uploaded_batch(
+        document([replace(lines(1)[0], amount="2500.01")]), year=2026, period=11, run_number=2
+    )
+    house.boss.approve(first)
+
+    stale = house.boss.approve(second)
+    asked = house.boss.approve(house.batch(second["id"]))
+
+    assert stale.status_code == 412
+    assert (asked.status_code, asked.json()["code"]) == (409, "acknowledgement_needed")
+    assert house.acknowledge_all(second) == ["partly_paid_period"]
+    assert house.boss.approve(house.batch(second["id"])).status_code == 201
+
+
+def test_the_same_amounts_next_month_are_next_months_salaries(house: House) -> None:
+    """Equal to the cent, of the next period: nothing waits and nothing is asked."""
+    house.delivered(document(lines(3)), year=2026, period=11, run_number=1)
+
+    next_month = house.uploaded_batch(document(lines(3, text="Salaris december")), year=2026, period=12, run_number=1)
+
+    assert next_month["counts"] == {"payable": 3}
+    assert house.boss.approve(next_month).status_code == 201
