@@ -213,7 +213,7 @@ def approve_batch(ctx: Context, session: Session, actor: Actor, wish: Wish, read
     doubles.refuse_paid_meanwhile(session, batch)
     _add_approval(ctx, session, actor, batch, ready.source_state)
     needed = policies.needed_for(ctx, session, batch)
-    given = policies.given_approvals(session, batch)
+    given = policies.given_approvals(ctx, session, batch)
     missing = tiers.still_missing(needed, given)
     details = {
         "given": len(given),

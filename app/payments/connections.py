@@ -328,6 +328,9 @@ def link_administration(
     if connection.organization_id in actor.organizations:
         actor.needs_membership_role(connection.organization_id, Role.ADMIN)
     actor.needs_employer_role(wanted.employer_id, Role.ADMIN, "office_admin")
+    if wanted.uploads_allowed:
+        # Beside a live connection this lets in what the payroll package never said: only the employer allows it.
+        actor.needs_employer_role(wanted.employer_id, Role.ADMIN)
     _check_account(session, wanted)
     rule = wanted.pay_day_rule or calendar.format_pay_day_rule(calendar.PROPOSED_PAY_DAY_RULE)
     link = AdministrationLink(

@@ -80,14 +80,16 @@ def approvers_of(session: Session, employer_id: UUID, today: date) -> frozenset[
     return frozenset(proposals.deciders(session, employer_id, today, Role.APPROVER))
 
 
-def given_approvals(session: Session, batch: PaymentBatch) -> list[Given]:
-    """Return the approvals of the batch's revision that count."""
+def given_approvals(ctx: Context, session: Session, batch: PaymentBatch) -> list[Given]:
+    """Return the approvals of the batch's revision that count: of people who are approvers still, as of now."""
+    approvers = approvers_of(session, batch.employer_id, amsterdam_date(ctx.now()))
     statement = (
         select(Approval.user_id, ApiToken.is_unattended)
         .join(ApiToken, col(ApiToken.id) == col(Approval.token_id))
         .where(Approval.batch_id == batch.id, Approval.revision == batch.revision, col(Approval.voided_at).is_(None))
     )
-    return [Given(user_id=user_id, is_unattended=unattended) for user_id, unattended in session.exec(statement)]
+    rows = session.exec(statement).all()
+    return [Given(user_id=user_id, is_unattended=alone) for user_id, alone in rows if user_id in approvers]
 
 
 def needed_for(ctx: Context, session: Session, batch: PaymentBatch, *, source_denied: bool = False) -> Requirement:

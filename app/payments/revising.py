@@ -218,9 +218,13 @@ def _read_date(text: str | None) -> date | None:
 
 
 def partly_paid(paid: Collection[tuple[str, int]], transfers: Sequence[CreditTransfer]) -> int:
-    """Return how many accounts of these lines other runs of the period pay or paid other amounts only."""
-    amounts = {(row.creditor_iban, row.amount_cents) for row in transfers}
-    return len({creditor for creditor, cents in paid if (creditor, cents) not in amounts})
+    """Return how many accounts these lines pay that other runs of the period pay or paid too.
+
+    Lines that wait are not counted; one that looks paid and was put back on purpose is: that is somebody's word, and
+    the employer is to know of it.
+    """
+    paying = {row.creditor_iban for row in transfers if row.decision == Decision.PAY}
+    return len(paying.intersection(creditor for creditor, _ in paid))
 
 
 def claimed_in_period(session: Session, run: PayrollRun, creditors: Sequence[str]) -> set[tuple[str, int]]:

@@ -289,7 +289,8 @@ def approve_several(
     attempt = attempt_of(request, ctx, actor, key, content)
     with transaction(ctx.engine) as session:
         before = idempotency.stored(session, attempt)
-        for item in body.items:
+    for item in body.items:
+        with refusals.noted(ctx, actor, item.batch_id, Action.APPROVE), transaction(ctx.engine) as session:
             batch = visible_batch(session, actor, item.batch_id)
             if before is None:
                 authorise(actor, batch, Action.APPROVE)

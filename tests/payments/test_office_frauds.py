@@ -1,0 +1,225 @@
+"""Frauds of a payroll office: it gives itself rights, moves links, doctors files, changes runs behind an approval."""
+
+from dataclasses import replace
+from typing import Any
+
+import httpx2
+
+from tests.contracts.fake_source import FakePayroll
+from tests.payments.payments_of import dutch_iban
+from tests.support.connected import add_connection, connect
+from tests.support.house import (
+    PIN,
+    SECOND_IBAN,
+    House,
+    Person,
+    add_account,
+    document,
+    lines,
+    link,
+)
+from tests.support.jobs import work_off
+
+_MINE = dutch_iban(666, bank="RABO")
+
+
+def _outcome(answer: httpx2.Response) -> tuple[int, str]:
+    return answer.status_code, answer.json().get("code", "")
+
+
+def _refused(house: House, event: str = "approval.refused") -> list[str]:
+    told = house.boss.get("/v1/history?limit=1000").json()
+    return [each["facts"]["details"]["code"] for each in reversed(told) if each["event"] == event]
+
+
+def _decide(person: Person, batch: dict[str, Any], line: dict[str, Any], **body: Any) -> httpx2.Response:
+    path = f"/v1/payment-batches/{batch['id']}/transfers/{line['id']}"
+    return person.call("PATCH", path, json=body, headers={"If-Match": f'"r{batch["revision"]}"'})
+
+
+def _office_of(clerk: Person) -> str:
+    return next(each["id"] for each in clerk.get("/v1/me").json()["organizations"] if each["kind"] == "office")
+
+
+def test_an_office_gives_itself_no_say_in_what_is_paid(house: House, clerk: Person) -> None:
+    """Every route that could make an office an approver, or loosen what the employer asks, is refused to it."""
+    batch = house.uploaded_batch()
+    member = {"email": clerk.email, "name": "Clerk", "role": "approver"}
+    waiting = house.boss.post(f"/v1/employers/{house.employer_id}/members", {**member, "email": "x@y.example"}).json()
+    employer, account = f"/v1/employers/{house.employer_id}", f"/v1/debtor-accounts/{house.account_id}"
+    stated = {"holder_name": "J", "authorised_person": "J", "evidence": "E"}
+    before = _settings(house)
+
+    tried = [
+        clerk.post(f"{employer}/members", member),
+        clerk.call("DELETE", f"{employer}/members/{house.boss.id}", params={"role": "approver"}),
+        clerk.post(f"{employer}/members/{house.boss.id}/pin-confirmation"),
+        clerk.call("PUT", f"{employer}/approval-policy", json={"tiers": [{"from": {"amount": "0.00"}, "required": 1}]}),
+        clerk.post(f"/v1/proposals/{waiting['id']}/confirmation"),
+        clerk.call("DELETE", f"/v1/proposals/{waiting['id']}"),
+        clerk.post(f"{employer}/debtor-accounts", {"iban": SECOND_IBAN, "holder_name": "J"}),
+        clerk.post(f"{account}/confirmation", stated),
+        clerk.call("PUT", f"{account}/payment-limit", json={"per_batch": {"amount": "999999.00"}}),
+        clerk.approve(batch),
+        clerk.post("/v1/approvals", {"items": [{"batch_id": batch["id"], "digest": batch["digest"]}], "pin": PIN}),
+    ]
+
+    assert {_outcome(answer) for answer in tried} == {(403, "role_missing")}
+    assert _settings(house) == before
+    assert house.batch(batch["id"])["approvals"] == []
+    assert _refused(house) == ["role_missing", "role_missing"]
+
+
+def _settings(house: House) -> list[Any]:
+    employer = f"/v1/employers/{house.employer_id}"
+    paths = [f"{employer}/members", f"{employer}/approval-policy", f"{employer}/debtor-accounts", "/v1/proposals"]
+    return [house.boss.get(path).json() for path in paths]
+
+
+def test_an_office_widens_no_mandate(house: House, clerk: Person) -> None:
+    """Accepting a mandate again with more in it gives no more: only the employer says what an office may see."""
+    path = f"/v1/employers/{house.employer_id}/mandates/{_office_of(clerk)}"
+    house.boss.call("PUT", path, json={"sees_salaries": False})
+    batch = house.uploaded_batch()
+
+    taken = clerk.call("PUT", path, json={"sees_salaries": True})
+
+    assert (taken.status_code, taken.json()["sees_salaries"]) == (200, False)
+    assert lines(1)[0].iban not in clerk.get(f"/v1/payment-batches/{batch['id']}/transfers").text
+    house.boss.call("DELETE", path)
+    assert clerk.call("PUT", path, json={"sees_salaries": True}).status_code == 404
+
+
+def test_an_office_that_makes_an_employer_holds_nothing_there(clerk: Person) -> None:
+    """An employer that an office adds has no admin from the office, and waits for people of its own."""
+    made = clerk.post("/v1/employers", {"name": "Bakkerij Jansen Holding"}).json()
+    member = {"email": clerk.email, "name": "Clerk", "role": "admin"}
+
+    assert clerk.post(f"/v1/employers/{made['id']}/members", member).status_code == 404
+    assert clerk.get(f"/v1/employers/{made['id']}").status_code == 404
+
+
+def test_an_office_moves_no_link_and_backdates_no_go_live(house: House, clerk: Person) -> None:
+    """Another account, an earlier go-live, uploads beside the source: a change of a link is not the office's."""
+    other = add_account(house.boss, house.employer_id, iban=SECOND_IBAN)
+    changes = [
+        {"account_id": other},
+        {"account_id": house.account_id, "go_live_on": "2026-01-01"},
+        {"account_id": house.account_id, "uploads_allowed": True},
+    ]
+
+    tried = [
+        link(clerk, house.administration_id, house.employer_id, change.pop("account_id"), **change)
+        for change in changes
+    ]
+    own = link(house.boss, house.administration_id, house.employer_id, house.account_id, go_live_on="2026-01-01")
+
+    assert {_outcome(answer) for answer in tried} == {(403, "role_missing")}
+    assert (own.status_code, own.json()["errors"][0]["code"]) == (422, "go_live_earlier")
+    assert "administration.link_changed" not in house.events()
+
+
+def test_a_second_link_of_the_same_administration_pays_nobody_twice(
+    house: House, clerk: Person, payroll: FakePayroll
+) -> None:
+    """An office that links the administration once more, to another account: what is paid already waits in the copy.
+
+    Putting it back is the office's word; the employer is asked about it before approving.
+    """
+    connected = connect(house, payroll)
+    connected.approved(lines(3))
+    other = add_account(house.boss, house.employer_id, iban=SECOND_IBAN)
+    again = _linked_by_office(house, clerk, payroll, other)
+    (copy,) = house.boss.get(f"/v1/payment-batches?administration_id={again}").json()
+    put_back = _decide(clerk, copy, house.transfers(copy["id"])[0], decision="pay", reason="Twice, says the office.")
+
+    asked = house.boss.approve(house.batch(copy["id"]))
+
+    assert (copy["counts"], put_back.status_code) == ({"held": 3}, 200)
+    assert _outcome(asked) == (409, "acknowledgement_needed")
+    assert "partly_paid_period" in [each["code"] for each in asked.json()["findings"]]
+
+
+def _linked_by_office(house: House, clerk: Person, payroll: FakePayroll, account_id: str, **changes: Any) -> str:
+    made = add_connection(clerk, _office_of(clerk), payroll)
+    administration = clerk.get(f"/v1/connections/{made['id']}/administrations").json()[0]
+    linked = link(clerk, administration["id"], house.employer_id, account_id, **changes)
+    assert linked.status_code == 200, linked.text
+    clerk.post(f"/v1/administrations/{administration['id']}/sync")
+    work_off(house.ctx)
+    return str(administration["id"])
+
+
+def _upload(person: Person, administration_id: str, data: bytes) -> httpx2.Response:
+    path = f"/v1/administrations/{administration_id}/payroll-files"
+    return person.call("POST", path, content=data, headers={"Content-Type": "application/xml"})
+
+
+def test_a_doctored_file_beside_a_live_connection_is_not_taken(
+    house: House, clerk: Person, payroll: FakePayroll
+) -> None:
+    """Where runs come from the package, a file with another account in it is refused: uploading is off."""
+    payroll.add_administration("2100")
+    administration_id = _linked_by_office(house, clerk, payroll, house.account_id)
+    doctored = document([replace(lines(1)[0], iban=_MINE), *lines(3)[1:]])
+
+    tried = _upload(clerk, administration_id, doctored)
+
+    assert (tried.status_code, house.boss.get("/v1/payment-batches").json()) == (409, [])
+
+
+def test_an_office_does_not_link_with_uploads_allowed(house: House, clerk: Person, payroll: FakePayroll) -> None:
+    """That files may be uploaded beside a live connection is for the employer to allow, also in the first link."""
+    payroll.add_administration("2100")
+    made = add_connection(clerk, _office_of(clerk), payroll)
+    administration = clerk.get(f"/v1/connections/{made['id']}/administrations").json()[0]
+
+    tried = link(clerk, administration["id"], house.employer_id, house.account_id, uploads_allowed=True)
+
+    assert _outcome(tried) == (403, "role_missing")
+    assert link(clerk, administration["id"], house.employer_id, house.account_id).status_code == 200
+
+
+def test_an_upload_beside_a_live_connection_takes_two_approvers(house: House, payroll: FakePayroll) -> None:
+    """Allowed by the employer, an uploaded run is still not one approver's affair."""
+    second = house.second_person()
+    connected = connect(house, payroll, uploads_allowed=True)
+    sent = _upload(house.boss, connected.administration_id, document(lines(3))).json()
+    batch = house.batch(sent["payment_batch_ids"][0])
+    house.acknowledge_all(batch)
+
+    first = house.boss.approve(batch).json()
+    then = second.approve(house.batch(batch["id"])).json()
+
+    assert (first["status"], first["approval_reasons"]) == ("pending", ["upload_beside_live_connection"])
+    assert then["status"] == "approved"
+
+
+def test_a_run_changed_between_approval_and_hand_out_is_not_handed_out(house: House, payroll: FakePayroll) -> None:
+    """An account is swapped at the source after the approval: the file with the old one stays here, the new one waits.
+
+    Before the source was asked again the file that leaves holds what was approved, whatever the source says by then.
+    """
+    connected = connect(house, payroll)
+    batch = connected.approved(lines(3))
+    changed = document([replace(lines(1)[0], iban=_MINE), *lines(3)[1:]])
+    payroll.set_only_document(changed)
+    connected.poll()
+
+    barred = house.boss.get(f"/v1/payment-batches/{batch['id']}/file")
+    (new,) = [each for each in connected.batches() if each["id"] != batch["id"]]
+
+    assert _outcome(barred) == (409, "held")
+    assert new["counts"] == {"held": 1}
+    assert "batch.held" in house.events()
+
+
+def test_what_left_the_house_is_what_was_approved_whatever_the_source_says(house: House, payroll: FakePayroll) -> None:
+    """Changed at the source and not read again yet: the bytes that are handed out are those of the approval."""
+    connected = connect(house, payroll)
+    batch = connected.approved(lines(3))
+    payroll.set_only_document(document([replace(lines(1)[0], iban=_MINE), *lines(3)[1:]]))
+
+    file = house.handed_out(batch["id"]).decode()
+
+    assert (_MINE in file, lines(1)[0].iban in file) == (False, True)
