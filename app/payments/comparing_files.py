@@ -12,7 +12,8 @@ from app.core.errors import Invalid
 from app.payments import building, reading
 from app.payments.context import Context
 from app.payments.errors import UnreadableDocument
-from app.payments.models import PaymentBatch, PaymentFile
+from app.payments.iban import normalise
+from app.payments.models import CreditTransfer, Obligation, PaymentBatch, PaymentFile
 from app.payments.ports import SourceBatch, SourceTransfer
 
 _FIELDS = {
@@ -94,6 +95,24 @@ def stored_as(
         .join(PaymentBatch, col(PaymentBatch.id) == col(PaymentFile.batch_id))
         .where(PaymentFile.message_id == message_id, any_of(col(PaymentBatch.employer_id), employers))
     ).one_or_none()
+
+
+def batch_with_our_ids(session: Session, employer_id: UUID, document: SourceBatch) -> UUID | None:
+    """Return the batch of a payment that has the account and the end-to-end id of a line here, None when none has.
+
+    Those ids are made here and by nobody else, so a document that holds them is a file of ours, whatever it is called.
+    """
+    lines = [each for each in document.transfers if each.end_to_end_id]
+    found = session.exec(
+        select(CreditTransfer.batch_id)
+        .join(Obligation, col(Obligation.id) == col(CreditTransfer.obligation_id))
+        .where(
+            Obligation.employer_id == employer_id,
+            any_of(col(Obligation.creditor), {normalise(each.creditor_iban) for each in lines}),
+            any_of(col(CreditTransfer.end_to_end_id), {each.end_to_end_id for each in lines}),
+        )
+    )
+    return found.first()
 
 
 def _differences(stored: SourceBatch, other: SourceBatch) -> Iterator[Difference]:

@@ -108,12 +108,12 @@ def _refuse_own_file(session: Session, administration_id: UUID, document: Source
     """A payment file of ours, uploaded as if it were a payroll run, would pay everybody in it once more."""
     link = session.get_one(AdministrationLink, administration_id)
     found = comparing_files.stored_as(session, document.message_id, frozenset({link.employer_id}))
-    if found is not None:
-        _, batch = found
+    batch_id = comparing_files.batch_with_our_ids(session, link.employer_id, document) if found is None else found[1].id
+    if batch_id is not None:
         raise OwnFile(
-            f"This is the payment file of batch {batch.id}, made here. Upload what the payroll package exported. To "
+            f"This is the payment file of batch {batch_id}, made here. Upload what the payroll package exported. To "
             "see whether this file is still as it was stored, send it to POST /v1/payment-files/comparison.",
-            extra={"payment_batch_id": str(batch.id)},
+            extra={"payment_batch_id": str(batch_id)},
         )
 
 

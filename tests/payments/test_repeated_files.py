@@ -88,7 +88,7 @@ def test_two_uploads_of_one_file_approved_at_once_are_paid_once(house: House) ->
 
 
 def test_lines_that_came_to_look_paid_are_paid_on_purpose_with_a_reason(house: House) -> None:
-    """Held since the other batch was approved, a line that is owed twice is put back with a reason, and paid."""
+    """Held since the other batch was approved, a line that is owed twice is put back, confirmed, and paid."""
     first = house.uploaded_batch(document(lines(3)), year=2026, period=11, run_number=1)
     second = house.uploaded_batch(document(_shuffled(lines(3))), year=2026, period=11, run_number=2)
     house.boss.approve(first)
@@ -99,9 +99,12 @@ def test_lines_that_came_to_look_paid_are_paid_on_purpose_with_a_reason(house: H
         "PATCH", path, json={"decision": "pay", "reason": "Twice on purpose."}, headers={"If-Match": '"r2"'}
     )
 
+    asked = house.boss.approve(house.batch(second["id"]))
+    confirmed = house.acknowledge_all(second)
     approved = house.boss.approve(house.batch(second["id"]))
 
-    assert put_back.status_code == 200
+    assert (put_back.status_code, asked.json()["code"]) == (200, "acknowledgement_needed")
+    assert confirmed == ["partly_paid_period"]
     assert (approved.status_code, approved.json()["counts"]) == (201, {"held": 2, "in_file": 1})
 
 
