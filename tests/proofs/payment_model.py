@@ -1,0 +1,379 @@
+"""The proof `model`: a state machine drives the whole service over its API, and after every step the books must be right.
+
+A counter-example prints its steps, shrunk, and is repeated by the seed. See `model_checks` for what is checked.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import wraps
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from app.payments.ports import ChannelOutcome
+from tests.proofs import model_bank as bank
+from tests.proofs import model_payroll as payroll
+from tests.proofs import model_people as people
+from tests.proofs.model_checks import check_everything, check_the_end
+from tests.proofs.model_house import ModelHouse
+from tests.proofs.model_memory import ONE_APPROVER, Limits, Model, Tiers, pays, pick
+from tests.proofs.model_picture import Row
+from tests.proofs.model_picture import look as look_at
+
+_OPEN = ("approved", "delivered", "delivery_unknown", "accepted")
+_WITHOUT_FILE = ("rejected", "cancelled", "superseded", "expired")
+_MOST_RUNS = 3
+
+N = st.integers(0, 7)
+WHO = st.integers(0, 2)
+BOTH = st.sampled_from(((0, 1), (1, 2), (2, 0), (0,), (1,), (2,), (0, 0)))
+APPROVERS = st.sampled_from(((0, 1), (1, 2), (2, 0), (0, 1, 2), (0,), (1,), (2,)))
+ADMINS = st.sampled_from(((0, 1), (1, 0), (0,), (1,)))
+LINES = st.lists(st.tuples(st.integers(0, 8), N), min_size=1, max_size=4)
+TOLD = st.sampled_from(("webhook", "poll", "sync", "not"))
+DAYS = st.sampled_from((0, 1, 2, 5, 7, 7, 8, 30, 400))
+CODES = st.sampled_from(("AC01", "AC04", "AM04", "AM05", "DUPL"))
+TIERS: tuple[Tiers, ...] = (ONE_APPROVER, ((0, 1), (500_000, 2)), ((0, 2),), ((0, 1), (300_000, 2), (900_000, 3)))
+LIMITS: tuple[Limits, ...] = (
+    {"per_transfer": 500_000, "per_batch": 1_500_000, "per_day": 2_000_000, "per_month": 3_000_000},
+    {"per_batch": 800_000, "per_day": 900_000},
+    {"per_batch": 650_000, "per_day": 800_001, "per_month": 1_000_000},
+    {"per_transfer": 249_999, "per_batch": 5_000_000},
+)
+
+
+def always(_model: Model) -> bool:
+    """Let a rule be tried at any time."""
+    return True
+
+
+def act(when: Callable[[Model], object], **drawn: Any) -> Callable[[Callable[..., None]], Any]:
+    """Make a rule of a method: tried when there is something to act on, and followed by a look at the books."""
+
+    def made(method: Callable[..., None]) -> Any:
+        @wraps(method)
+        def step(machine: "PaymentMachine", **values: Any) -> None:
+            method(machine, **values)
+            machine.look()
+
+        return precondition(lambda machine: bool(when(machine.model)))(rule(**drawn)(step))
+
+    return made
+
+
+def _lines(*statuses: str) -> Callable[[Model], list[Row]]:
+    def found(model: Model) -> list[Row]:
+        order = {batch_id: n for n, batch_id in enumerate(model.memory.order)}
+        lines = [line for line in model.now.lines.values() if not statuses or line.status in statuses]
+        return sorted(lines, key=lambda line: (order[line.batch_id], line.position))
+
+    return found
+
+
+def _has_batches(model: Model) -> bool:
+    return bool(model.now.batches)
+
+
+def _waiting(model: Model) -> list[Row]:
+    pending = set(model.batches("pending"))
+    codes = {"run_changed_after_approval"}
+    return [line for line in _lines("held")(model) if line.batch_id in pending and line.hold_code in codes]
+
+
+def _out(model: Model) -> list[str]:
+    return [batch_id for batch_id in model.batches(*_OPEN) if model.is_out(batch_id)]
+
+
+def _inside(model: Model) -> list[str]:
+    return [batch_id for batch_id in model.batches("approved") if not model.is_out(batch_id)]
+
+
+def _pending_lines(model: Model) -> list[Row]:
+    pending = set(model.batches("pending"))
+    return [line for line in _lines()(model) if line.batch_id in pending]
+
+
+class PaymentMachine(RuleBasedStateMachine):
+    """Everything that can happen, in any order."""
+
+    house: ModelHouse
+    reached: Counter[str]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.house.start_over()
+        self.model = Model(house=self.house, reached=self.reached)
+
+    @initialize(tiers=N, first=st.integers(0, 1), second=N)
+    def set_up(self, tiers: int, first: int, second: int) -> None:
+        """Set the limits and the numbers of approvers."""
+        people.set_limits(self.model, 0, LIMITS[first], (0,))
+        people.set_limits(self.model, 1, pick(LIMITS, second), (1,))
+        people.set_tiers(self.model, pick(TIERS, tiers), (0,))
+        self.look()
+
+    def look(self) -> None:
+        """Look, and check what happened since the last look."""
+        model = self.model
+        before, model.now = model.now, look_at(model.house)
+        known = set(model.memory.order)
+        model.memory.order += [batch_id for batch_id in model.now.batches if batch_id not in known]
+        check_everything(model, before)
+        model.memory.agreed.clear()
+
+    def teardown(self) -> None:
+        """Look at the whole once more."""
+        self.reached["sequences"] += 1
+        check_the_end(self.model)
+
+    # --------------------------------------------------------------------------------------- the source
+
+    @act(lambda model: len(model.memory.uploads) < _MOST_RUNS, who=WHO, number=st.sampled_from((None, 1, 2)), rows=LINES)
+    def upload(self, who: int, number: int | None, rows: Sequence[tuple[int, int]]) -> None:
+        payroll.upload(self.model, who, number, pays(rows))
+
+    @act(lambda model: model.memory.uploads, who=WHO, n=N)
+    def upload_again(self, who: int, n: int) -> None:
+        payroll.upload_again(self.model, who, n)
+
+    @act(lambda model: len(model.memory.runs) < _MOST_RUNS, rows=LINES, told=TOLD)
+    def finish_run(self, rows: Sequence[tuple[int, int]], told: str) -> None:
+        payroll.finish_run(self.model, pays(rows), told)
+
+    @act(
+        payroll.listed_runs,
+        n=N,
+        row=N,
+        told=TOLD,
+        change=st.sampled_from(("iban corrected", "amount corrected", "text corrected", "line gone", "line added")),
+    )
+    def change_run(self, n: int, row: int, told: str, change: str) -> None:
+        payroll.change_run(self.model, n, change, row, told)
+
+    @act(payroll.listed_runs, n=N, told=TOLD, undone=st.sampled_from((False, False, True)))
+    def undo_run(self, n: int, told: str, undone: bool) -> None:  # noqa: FBT001 - hypothesis names them
+        if undone:
+            payroll.undo_run(self.model, n)
+        else:
+            payroll.do_again(self.model, n, told)
+
+    @act(lambda model: model.memory.runs, what=st.sampled_from(("down", "denied", "well", "well")))
+    def trouble(self, what: str) -> None:
+        payroll.trouble(self.model, what)
+
+    # ------------------------------------------------------------------------------- a pending batch
+
+    @act(lambda model: model.batches("pending"), n=N, who=WHO, days=DAYS, account=st.sampled_from((None, None, 0, 1)))
+    def edit(self, n: int, who: int, days: int, account: int | None) -> None:
+        batch_id = pick(self.model.batches("pending"), n)
+        if account is None:
+            people.edit_date(self.model, batch_id, who, self._day(days))
+        else:
+            people.edit_account(self.model, batch_id, who, account)
+
+    @act(_pending_lines, n=N, who=WHO, decision=st.sampled_from(("exclude", "hold", "pay", "pay", "third_party")))
+    def decide(self, n: int, who: int, decision: str) -> None:
+        people.decide(self.model, pick(_pending_lines(self.model), n), who, decision)
+
+    @act(lambda model: model.batches("pending"), n=N, who=APPROVERS, careful=st.sampled_from((True, True, True, False)), without_source=st.booleans())
+    def approve(self, n: int, who: Sequence[int], careful: bool, without_source: bool) -> None:  # noqa: FBT001
+        batch_id = pick(self.model.batches("pending"), n)
+        people.approve(self.model, batch_id, who, careful=careful, without_source=without_source)
+
+    @act(lambda model: model.batches("pending"), n=N)
+    def all_approve(self, n: int) -> None:
+        batch_id = pick(self.model.batches("pending"), n)
+        people.approve(self.model, batch_id, (0, 1, 2), careful=True, without_source=True)
+
+    @act(lambda model: len(model.batches("pending")) > 1, who=WHO)
+    def approve_several(self, who: int) -> None:
+        people.approve_several(self.model, self.model.batches("pending"), who)
+
+    @act(lambda model: model.batches("pending"), n=N, who=WHO)
+    def guess_pin(self, n: int, who: int) -> None:
+        people.guess_pin(self.model, pick(self.model.batches("pending"), n), who)
+
+    @act(lambda model: model.batches("pending"), n=N, who=WHO, how=st.sampled_from(("rejection", "cancellation")))
+    def end(self, n: int, who: int, how: str) -> None:
+        people.end(self.model, pick(self.model.batches("pending"), n), who, how)
+
+    @act(lambda model: model.batches(*_WITHOUT_FILE), n=N, who=WHO)
+    def offer_again(self, n: int, who: int) -> None:
+        people.offer_again(self.model, pick(self.model.batches(*_WITHOUT_FILE), n), who)
+
+    @act(_waiting, n=N, who=BOTH, replaces=st.booleans())
+    def release_line(self, n: int, who: Sequence[int], replaces: bool) -> None:  # noqa: FBT001
+        line = pick(_waiting(self.model), n)
+        run = self.model.now.batches[line.batch_id].run_id
+        others = [
+            each.id
+            for each in _lines()(self.model)
+            if self.model.now.batches[each.batch_id].run_id == run and each.id != line.id
+        ]
+        people.release_line(self.model, line, who, pick(others, n) if replaces and others else None)
+
+    @act(lambda model: model.batches("pending", "approved"), n=N, who=WHO)
+    def hold(self, n: int, who: int) -> None:
+        people.hold(self.model, pick(self.model.batches("pending", "approved"), n), who)
+
+    @act(lambda model: model.now.holds, n=N, who=BOTH)
+    def lift(self, n: int, who: Sequence[int]) -> None:
+        people.lift(self.model, pick(self.model.now.holds, n), who)
+
+    # ------------------------------------------------------------------------------ an approved batch
+
+    @act(lambda model: model.batches("pending", "approved"), n=N, who=WHO)
+    def recall(self, n: int, who: int) -> None:
+        people.recall(self.model, pick(self.model.batches("approved") or self.model.batches(), n), who)
+
+    @act(lambda model: model.batches("approved"), n=N, who=WHO, days=DAYS)
+    def reissue(self, n: int, who: int, days: int) -> None:
+        people.reissue(self.model, pick(self.model.batches("approved"), n), who, self._day(days))
+
+    @act(_inside, n=N, who=WHO)
+    def hand_out(self, n: int, who: int) -> None:
+        bank.hand_out(self.model, pick(_inside(self.model), n), who)
+
+    @act(lambda model: model.batches(), n=N, who=WHO)
+    def hand_out_any(self, n: int, who: int) -> None:
+        bank.hand_out(self.model, pick(self.model.batches(), n), who)
+
+    @act(_inside, n=N, who=WHO, outcome=st.sampled_from(ChannelOutcome))
+    def send(self, n: int, who: int, outcome: ChannelOutcome) -> None:
+        bank.send(self.model, pick(_inside(self.model), n), who, outcome)
+
+    @act(lambda model: model.batches("approved"), n=N, who=WHO, right=st.sampled_from((True, True, True, False)))
+    def deliver(self, n: int, who: int, right: bool) -> None:  # noqa: FBT001
+        out = [batch_id for batch_id in _out(self.model) if batch_id in self.model.batches("approved")]
+        bank.deliver(self.model, pick(out or self.model.batches("approved"), n), who, right_hash=right)
+
+    @act(_out, n=N, who=BOTH)
+    def withdraw(self, n: int, who: Sequence[int]) -> None:
+        bank.withdraw(self.model, pick(_out(self.model), n), who)
+
+    # --------------------------------------------------------------------------------------- the bank
+
+    @act(
+        _out,
+        n=N,
+        who=BOTH,
+        one_line=st.booleans(),
+        code=st.sampled_from((None, None, "AC01", "AM04")),
+        fact=st.sampled_from(("accepted", "executed", "executed", "refused", "refused", "not_executed")),
+    )
+    def state(self, n: int, who: Sequence[int], one_line: bool, code: str | None, fact: str) -> None:  # noqa: FBT001
+        bank.state(self.model, pick(_out(self.model), n), fact, who, one_line=one_line, code=code)
+
+    @act(
+        lambda model: [each for each in model.batches() if model.is_out(each)],
+        n=N,
+        who=BOTH,
+        one_line=st.booleans(),
+        code=CODES,
+        status=st.sampled_from(("ACTC", "ACCP", "ACSC", "ACSC", "RJCT", "RJCT")),
+        by_channel=st.booleans(),
+    )
+    def report(  # noqa: PLR0913 - what a report says
+        self,
+        n: int,
+        who: Sequence[int],
+        one_line: bool,  # noqa: FBT001
+        code: str,
+        status: str,
+        by_channel: bool,  # noqa: FBT001
+    ) -> None:
+        batch_id = pick([each for each in self.model.batches() if self.model.is_out(each)], n)
+        if by_channel:
+            bank.channel_report(self.model, batch_id, status, one_line=one_line, code=code)
+        else:
+            bank.report(self.model, batch_id, status, who, one_line=one_line, code=code)
+
+    @act(_lines("executed"), n=N, who=BOTH)
+    def bring_back(self, n: int, who: Sequence[int]) -> None:
+        bank.bring_back(self.model, pick(_lines("executed")(self.model), n), who)
+
+    # --------------------------------------------------------------------------- unpaid, settings, time
+
+    @act(_lines("invalid", "held", "excluded", "refused", "returned"), n=N, many=st.integers(0, 3), who=WHO)
+    def follow_up(self, n: int, many: int, who: int) -> None:
+        people.follow_up(self.model, n, many, who)
+
+    @act(_lines(), n=N, who=WHO, way=st.sampled_from(("paid-elsewhere", "waiver")), left=st.sampled_from((True, True, False)))
+    def close_line(self, n: int, who: int, way: str, left: bool) -> None:  # noqa: FBT001
+        lines = _lines("invalid", "held", "excluded", "refused", "returned")(self.model) if left else []
+        people.close_line(self.model, pick(lines or _lines()(self.model), n).id, who, way)
+
+    @act(_has_batches, account=st.integers(0, 1), wanted=N, who=ADMINS)
+    def set_limits(self, account: int, wanted: int, who: Sequence[int]) -> None:
+        people.set_limits(self.model, account, pick(LIMITS, wanted), who)
+
+    @act(_has_batches, wanted=N, who=ADMINS)
+    def set_tiers(self, wanted: int, who: Sequence[int]) -> None:
+        people.set_tiers(self.model, pick(TIERS, wanted), who)
+
+    @act(lambda model: model.memory.asked or model.memory.tiers_asked, n=N, who=WHO, how=st.sampled_from(("confirm", "confirm", "withdraw")))
+    def end_proposal(self, n: int, who: int, how: str) -> None:
+        waiting = self.house.get("/v1/proposals")
+        if waiting and how == "confirm":
+            bank.confirm(self.model, pick(waiting, n)["id"], who)
+        else:
+            people.end_proposal(self.model, n, who)
+
+    @act(_has_batches, days=st.sampled_from((1, 1, 3, 7, 7, 30, 130)), outcome=st.sampled_from(ChannelOutcome))
+    def later(self, days: int, outcome: ChannelOutcome) -> None:
+        self.house.bank.answers = outcome
+        self.house.clock.forward(days=days)
+        self.house.tick()
+        people.time_passed(self.model)
+
+    @act(_has_batches)
+    def restart(self) -> None:
+        self.house.restart()
+        self.model.reached["restart"] += 1
+
+    def _day(self, days: int) -> str:
+        today: date = self.house.clock().date()
+        return (today + timedelta(days=days)).isoformat()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What was proved: how many sequences and steps, and how often each act and status was reached."""
+
+    sequences: int
+    steps: int
+    reached: Counter[str]
+
+
+def prove_sequences(house: ModelHouse, *, sequences: int, steps: int, chosen_seed: int) -> Outcome:
+    """Run so many sequences of so many steps; AssertionError with the shrunk steps on the first counter-example."""
+    reached: Counter[str] = Counter()
+
+    class Machine(PaymentMachine):
+        pass
+
+    Machine.house, Machine.reached = house, reached
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        seed(chosen_seed)(Machine),
+        settings=settings(
+            max_examples=sequences,
+            stateful_step_count=steps,
+            deadline=None,
+            database=None,
+            derandomize=False,
+            print_blob=True,
+            phases=(Phase.generate,),
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+    return Outcome(sequences=reached.pop("sequences"), steps=sequences * steps, reached=reached)
