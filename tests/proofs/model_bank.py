@@ -25,7 +25,7 @@ def hand_out(model: Model, batch_id: str, who: int) -> None:
     if answer.status_code >= 300:
         model.note("hand-out", answer)
         return
-    model.reached["hand-out"] += 1
+    model.reach("hand-out")
     file = model.now.live_file(batch_id)
     assert file is not None, "bytes of a file that is not there were handed out"
     left_the_house(model, file, answer.content)
@@ -35,6 +35,8 @@ def left_the_house(model: Model, file: Row, data: bytes) -> None:
     """Remember what a file pays; each obligation in it may be in no other file that left the house."""
     assert sha256(data).hexdigest() == file.sha256, "other bytes than the stored ones were handed out"
     _check_bytes(model, file, data)
+    if file.handed_out_at is not None:
+        return
     for line in model.now.lines_of(file.batch_id):
         if line.file_n != file.n:
             continue
@@ -128,7 +130,7 @@ def _refused_by_report(model: Model, file: Row, proposal_id: str, who: int, *, d
     model.memory.proposals[proposal_id] = asked
     who_asked = model.memory.asked.setdefault(asked, set())
     who_asked.add(who)
-    model.reached["report refuses: done" if done else "report refuses: asked"] += 1
+    model.reach("report refuses: done" if done else "report refuses: asked")
     if not done:
         return
     del model.memory.asked[asked]
@@ -149,9 +151,9 @@ def channel_report(model: Model, batch_id: str, status: str, *, one_line: bool, 
         with transaction(model.house.service.context.engine) as session:
             bank_reports.take_from_channel(model.house.service.context, session, data, channel="host-to-host")
     except AppError as refusal:
-        model.reached[f"{act} refused: {refusal.code}"] += 1
+        model.reach(f"{act} refused: {refusal.code}")
         return
-    model.reached[act] += 1
+    model.reach(act)
     model.memory.agreed.append((batch_id, None))
 
 

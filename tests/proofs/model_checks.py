@@ -21,6 +21,10 @@ _CLOSED = ("elsewhere", "waived")
 
 def check_everything(model: Model, before: Picture) -> None:
     """Check a step: `before` is the picture before it, `model.now` the one after it."""
+    if before == model.now:
+        # Nothing was written, so everything holds that held before.
+        nothing_goes_back(model, before)
+        return
     for check in _OF_A_PICTURE:
         check(model)
     for check_step in _OF_A_STEP:
@@ -133,7 +137,7 @@ def nothing_goes_back(model: Model, before: Picture) -> None:
     model.reached.update(f"line {line.status}" for line in model.now.lines.values() if line.id not in before.lines)
     for line_id, line in before.lines.items():
         if model.now.lines[line_id].status != line.status:
-            model.reached[f"line {model.now.lines[line_id].status}"] += 1
+            model.reach(f"line {model.now.lines[line_id].status}")
 
 
 def files_stay_as_they_were(model: Model, before: Picture) -> None:
@@ -175,7 +179,7 @@ def _enough_approvals(model: Model, file: Row) -> None:
     needed = required(model.memory.tiers, batch.cents + beside)
     assert len(given) >= needed, f"{len(given)} of {needed} approvals for {batch.cents} cents beside {beside}"
     assert set(given) != {model.memory.editor.get(batch.id)}, "only who edited the batch approved it"
-    model.reached[f"approved by {len(given)}"] += 1
+    model.reach(f"approved by {len(given)}")
 
 
 def required(tiers: Tiers, cents: int) -> int:
@@ -210,8 +214,10 @@ def claims_are_freed_by_people(model: Model, before: Picture) -> None:
         file = model.now.files[file_id]
         if (obligation, file.batch_id) in holders and file.voided_at is None:
             continue
-        assert _agreed(model, file.batch_id, obligation, file), "a line that is out was freed by nobody's word, or one's"
-        model.reached["claim freed after hand-out"] += 1
+        assert _agreed(model, file.batch_id, obligation, file), (
+            "a line that is out was freed by nobody's word, or one's"
+        )
+        model.reach("claim freed after hand-out")
         del model.memory.out[obligation]
 
 

@@ -106,12 +106,18 @@ class Model:
     reached: Counter[str]
     memory: Memory = field(default_factory=Memory)
     now: Picture = NOTHING
+    told: list[str] = field(default_factory=list)
 
     def note(self, act: str, answer: httpx2.Response) -> bool:
         """Count an act, or its refusal by code; say whether it was done or asked for."""
         done = answer.status_code < 300
-        self.reached[act if done else f"{act} refused: {answer.json()['code']}"] += 1
+        self.reach(act if done else f"{act} refused: {answer.json()['code']}")
         return done
+
+    def reach(self, what: str) -> None:
+        """Count something that happened, and keep it for the story of a counter-example."""
+        self.reached[what] += 1
+        self.told.append(what)
 
     def batches(self, *statuses: str) -> list[str]:
         """Return the batches in one of these statuses (all, without one), oldest first."""

@@ -48,7 +48,7 @@ def finish_run(model: Model, rows: Sequence[Pay], told: str) -> None:
     )
     held = SourceRunHeld(run=run, rows=list(rows))
     model.memory.runs.append(held)
-    model.reached["run finished"] += 1
+    model.reach("run finished")
     tell(model, told, held)
 
 
@@ -57,7 +57,7 @@ def change_run(model: Model, n: int, change: str, row: int, told: str) -> None:
     held = pick(listed_runs(model), n)
     held.rows = _changed(held.rows, change, row)
     model.house.kind.payroll.set_document(model.house.source, held.run, file_of(held.rows))
-    model.reached[f"run changed: {change}"] += 1
+    model.reach(f"run changed: {change}")
     tell(model, told, held)
 
 
@@ -87,10 +87,8 @@ def do_again(model: Model, n: int, told: str) -> None:
     held = pick(listed_runs(model), n)
     payroll, source = model.house.kind.payroll, model.house.source
     payroll.undo_run(source, held.run)
-    held.run = payroll.add_run(
-        source, document=file_of(held.rows), number=held.run.number, made_at=model.house.clock()
-    )
-    model.reached["run done again"] += 1
+    held.run = payroll.add_run(source, document=file_of(held.rows), number=held.run.number, made_at=model.house.clock())
+    model.reach("run done again")
     tell(model, told, held)
 
 
@@ -99,7 +97,7 @@ def undo_run(model: Model, n: int) -> None:
     held = pick(listed_runs(model), n)
     model.house.kind.payroll.undo_run(model.house.source, held.run)
     held.is_listed = False
-    model.reached["run undone"] += 1
+    model.reach("run undone")
     for _ in range(3):
         tell(model, "poll", held)
 
@@ -121,7 +119,7 @@ def tell(model: Model, told: str, held: SourceRunHeld) -> None:
             house.work()
         case "poll":
             house.clock.moment += timedelta(minutes=31)
-            model.reached["poll"] += 1
+            model.reach("poll")
             house.tick()
 
 
@@ -133,4 +131,4 @@ def trouble(model: Model, what: str) -> None:
         payroll.fail("*", unreachable())
     elif what == "denied":
         payroll.fail("fetch_payments", right_missing())
-    model.reached[f"source {what}"] += 1
+    model.reach(f"source {what}")

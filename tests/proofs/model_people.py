@@ -109,7 +109,7 @@ def _look_at(model: Model, batch_id: str, who: int) -> dict[str, Any]:
 def _approved(model: Model, batch_id: str, who: int, page: dict[str, Any], status: str) -> None:
     key = (batch_id, page["batch_revision"])
     model.memory.approved.setdefault(key, {})[who] = page["batch_digest"]
-    model.reached[f"approve: {status}"] += 1
+    model.reach(f"approve: {status}")
 
 
 def approve_several(model: Model, batch_ids: Sequence[str], who: int) -> None:
@@ -125,7 +125,7 @@ def approve_several(model: Model, batch_ids: Sequence[str], who: int) -> None:
         if item["status"] == 201:
             _approved(model, item["batch_id"], who, pages[item["batch_id"]], item["batch"]["status"])
         else:
-            model.reached[f"approve several refused: {item['problem']['code']}"] += 1
+            model.reach(f"approve several refused: {item['problem']['code']}")
 
 
 def guess_pin(model: Model, batch_id: str, who: int) -> None:
@@ -264,10 +264,11 @@ def end_proposal(model: Model, n: int, who: int) -> None:
 
 
 def time_passed(model: Model) -> None:
-    """Follow what a day of waiting does by itself: looser tiers that an admin asked for hold then."""
+    """Do what time brings. Looser tiers that an admin asked for hold after a day."""
     memory, house = model.memory, model.house
+    house.tick()
     if memory.tiers_asked is not None and memory.tiers_asked[1] + A_DAY <= house.clock():
         memory.tiers, memory.tiers_asked = memory.tiers_asked[0], None
-        model.reached["looser tiers after a day"] += 1
+        model.reach("looser tiers after a day")
     shown = house.get(f"/v1/employers/{house.house.employer_id}/approval-policy")["tiers"]
     assert shown == [{"from": money(cents), "required": required} for cents, required in memory.tiers]

@@ -63,8 +63,13 @@ def act(when: Callable[[Model], object], **drawn: Any) -> Callable[[Callable[...
     def made(method: Callable[..., None]) -> Any:
         @wraps(method)
         def step(machine: "PaymentMachine", **values: Any) -> None:
-            method(machine, **values)
-            machine.look()
+            machine.model.told.append(f"[{method.__name__}]")
+            try:
+                method(machine, **values)
+                machine.look()
+            except AssertionError as found:
+                found.add_note("What happened: " + " ".join(machine.model.told))
+                raise
 
         return precondition(lambda machine: bool(when(machine.model)))(rule(**drawn)(step))
 
@@ -138,13 +143,19 @@ class PaymentMachine(RuleBasedStateMachine):
 
     # --------------------------------------------------------------------------------------- the source
 
-    @act(lambda model: len(model.memory.uploads) < _MOST_RUNS, who=WHO, number=st.sampled_from((None, 1, 2)), rows=LINES)
-    def upload(self, who: int, number: int | None, rows: Sequence[tuple[int, int]]) -> None:
-        payroll.upload(self.model, who, number, pays(rows))
-
-    @act(lambda model: model.memory.uploads, who=WHO, n=N)
-    def upload_again(self, who: int, n: int) -> None:
-        payroll.upload_again(self.model, who, n)
+    @act(
+        lambda model: len(model.memory.uploads) < _MOST_RUNS or model.memory.uploads,
+        who=st.sampled_from((0, 1, 0, 1, 2)),
+        number=st.sampled_from((None, 1, 2)),
+        rows=LINES,
+        again=st.sampled_from((None, None, None, 0, 1)),
+    )
+    def upload(self, who: int, number: int | None, rows: Sequence[tuple[int, int]], again: int | None) -> None:
+        uploads = self.model.memory.uploads
+        if uploads and (again is not None or len(uploads) >= _MOST_RUNS):
+            payroll.upload_again(self.model, who, again or 0)
+        else:
+            payroll.upload(self.model, who, number, pays(rows))
 
     @act(lambda model: len(model.memory.runs) < _MOST_RUNS, rows=LINES, told=TOLD)
     def finish_run(self, rows: Sequence[tuple[int, int]], told: str) -> None:
@@ -160,16 +171,19 @@ class PaymentMachine(RuleBasedStateMachine):
     def change_run(self, n: int, row: int, told: str, change: str) -> None:
         payroll.change_run(self.model, n, change, row, told)
 
-    @act(payroll.listed_runs, n=N, told=TOLD, undone=st.sampled_from((False, False, True)))
-    def undo_run(self, n: int, told: str, undone: bool) -> None:  # noqa: FBT001 - hypothesis names them
-        if undone:
+    @act(
+        payroll.listed_runs,
+        n=N,
+        told=TOLD,
+        what=st.sampled_from(("again", "again", "undone", "down", "denied", "well", "well")),
+    )
+    def upset(self, n: int, told: str, what: str) -> None:
+        if what == "again":
+            payroll.do_again(self.model, n, told)
+        elif what == "undone":
             payroll.undo_run(self.model, n)
         else:
-            payroll.do_again(self.model, n, told)
-
-    @act(lambda model: model.memory.runs, what=st.sampled_from(("down", "denied", "well", "well")))
-    def trouble(self, what: str) -> None:
-        payroll.trouble(self.model, what)
+            payroll.trouble(self.model, what)
 
     # ------------------------------------------------------------------------------- a pending batch
 
@@ -185,27 +199,35 @@ class PaymentMachine(RuleBasedStateMachine):
     def decide(self, n: int, who: int, decision: str) -> None:
         people.decide(self.model, pick(_pending_lines(self.model), n), who, decision)
 
-    @act(lambda model: model.batches("pending"), n=N, who=APPROVERS, careful=st.sampled_from((True, True, True, False)), without_source=st.booleans())
+    @act(
+        lambda model: model.batches("pending"),
+        n=N,
+        who=APPROVERS,
+        careful=st.sampled_from((True, True, True, False)),
+        without_source=st.booleans(),
+    )
     def approve(self, n: int, who: Sequence[int], careful: bool, without_source: bool) -> None:  # noqa: FBT001
         batch_id = pick(self.model.batches("pending"), n)
         people.approve(self.model, batch_id, who, careful=careful, without_source=without_source)
 
-    @act(lambda model: model.batches("pending"), n=N)
-    def all_approve(self, n: int) -> None:
+    @act(lambda model: model.batches("pending"), n=N, who=WHO, far=st.integers(0, 3))
+    def go_on(self, n: int, who: int, far: int) -> None:
+        """Take a batch some way: everybody approves, it is handed out, delivered, executed."""
         batch_id = pick(self.model.batches("pending"), n)
         people.approve(self.model, batch_id, (0, 1, 2), careful=True, without_source=True)
+        self.look()
+        if far > 0 and batch_id in _inside(self.model):
+            bank.hand_out(self.model, batch_id, who)
+            self.look()
+        if far > 1 and batch_id in _out(self.model):
+            bank.deliver(self.model, batch_id, who, right_hash=True)
+            self.look()
+        if far > 2 and batch_id in _out(self.model):  # noqa: PLR2004
+            self._pay_day(batch_id, who)
 
     @act(lambda model: len(model.batches("pending")) > 1, who=WHO)
     def approve_several(self, who: int) -> None:
         people.approve_several(self.model, self.model.batches("pending"), who)
-
-    @act(lambda model: model.batches("pending"), n=N, who=WHO)
-    def guess_pin(self, n: int, who: int) -> None:
-        people.guess_pin(self.model, pick(self.model.batches("pending"), n), who)
-
-    @act(lambda model: model.batches("pending"), n=N, who=WHO, how=st.sampled_from(("rejection", "cancellation")))
-    def end(self, n: int, who: int, how: str) -> None:
-        people.end(self.model, pick(self.model.batches("pending"), n), who, how)
 
     @act(lambda model: model.batches(*_WITHOUT_FILE), n=N, who=WHO)
     def offer_again(self, n: int, who: int) -> None:
@@ -222,31 +244,43 @@ class PaymentMachine(RuleBasedStateMachine):
         ]
         people.release_line(self.model, line, who, pick(others, n) if replaces and others else None)
 
-    @act(lambda model: model.batches("pending", "approved"), n=N, who=WHO)
-    def hold(self, n: int, who: int) -> None:
-        people.hold(self.model, pick(self.model.batches("pending", "approved"), n), who)
-
     @act(lambda model: model.now.holds, n=N, who=BOTH)
     def lift(self, n: int, who: Sequence[int]) -> None:
         people.lift(self.model, pick(self.model.now.holds, n), who)
 
+    @act(
+        _has_batches,
+        n=N,
+        who=WHO,
+        days=DAYS,
+        what=st.sampled_from(
+            ("rejection", "cancellation", "hold", "recall", "recall", "reissue", "hand out", "deliver", "wrong pin")
+        ),
+    )
+    def meddle(self, n: int, who: int, days: int, what: str) -> None:
+        """Do something with a batch in whatever status it is."""
+        batch_id = pick(self.model.batches(), n)
+        match what:
+            case "hold":
+                people.hold(self.model, batch_id, who)
+            case "recall":
+                people.recall(self.model, batch_id, who)
+            case "reissue":
+                people.reissue(self.model, batch_id, who, self._day(days))
+            case "hand out":
+                bank.hand_out(self.model, batch_id, who)
+            case "deliver":
+                bank.deliver(self.model, batch_id, who, right_hash=True)
+            case "wrong pin":
+                people.guess_pin(self.model, batch_id, who)
+            case _:
+                people.end(self.model, batch_id, who, what)
+
     # ------------------------------------------------------------------------------ an approved batch
-
-    @act(lambda model: model.batches("pending", "approved"), n=N, who=WHO)
-    def recall(self, n: int, who: int) -> None:
-        people.recall(self.model, pick(self.model.batches("approved") or self.model.batches(), n), who)
-
-    @act(lambda model: model.batches("approved"), n=N, who=WHO, days=DAYS)
-    def reissue(self, n: int, who: int, days: int) -> None:
-        people.reissue(self.model, pick(self.model.batches("approved"), n), who, self._day(days))
 
     @act(_inside, n=N, who=WHO)
     def hand_out(self, n: int, who: int) -> None:
         bank.hand_out(self.model, pick(_inside(self.model), n), who)
-
-    @act(lambda model: model.batches(), n=N, who=WHO)
-    def hand_out_any(self, n: int, who: int) -> None:
-        bank.hand_out(self.model, pick(self.model.batches(), n), who)
 
     @act(_inside, n=N, who=WHO, outcome=st.sampled_from(ChannelOutcome))
     def send(self, n: int, who: int, outcome: ChannelOutcome) -> None:
@@ -298,6 +332,17 @@ class PaymentMachine(RuleBasedStateMachine):
         else:
             bank.report(self.model, batch_id, status, who, one_line=one_line, code=code)
 
+    @act(_out, n=N, who=WHO)
+    def pay_day(self, n: int, who: int) -> None:
+        self._pay_day(pick(_out(self.model), n), who)
+
+    def _pay_day(self, batch_id: str, who: int) -> None:
+        """Wait for the execution date, and say that the bank executed the batch."""
+        clock, day = self.house.clock, self.model.now.batches[batch_id].day
+        clock.forward(days=max(0, (day - clock().date()).days))
+        people.time_passed(self.model)
+        bank.state(self.model, batch_id, "executed", (who,), one_line=False, code=None)
+
     @act(_lines("executed"), n=N, who=BOTH)
     def bring_back(self, n: int, who: Sequence[int]) -> None:
         bank.bring_back(self.model, pick(_lines("executed")(self.model), n), who)
@@ -308,20 +353,30 @@ class PaymentMachine(RuleBasedStateMachine):
     def follow_up(self, n: int, many: int, who: int) -> None:
         people.follow_up(self.model, n, many, who)
 
-    @act(_lines(), n=N, who=WHO, way=st.sampled_from(("paid-elsewhere", "waiver")), left=st.sampled_from((True, True, False)))
+    @act(
+        _lines(),
+        n=N,
+        who=WHO,
+        way=st.sampled_from(("paid-elsewhere", "waiver")),
+        left=st.sampled_from((True, True, False)),
+    )
     def close_line(self, n: int, who: int, way: str, left: bool) -> None:  # noqa: FBT001
         lines = _lines("invalid", "held", "excluded", "refused", "returned")(self.model) if left else []
         people.close_line(self.model, pick(lines or _lines()(self.model), n).id, who, way)
 
-    @act(_has_batches, account=st.integers(0, 1), wanted=N, who=ADMINS)
-    def set_limits(self, account: int, wanted: int, who: Sequence[int]) -> None:
-        people.set_limits(self.model, account, pick(LIMITS, wanted), who)
+    @act(_has_batches, account=st.integers(0, 2), wanted=N, who=ADMINS)
+    def set_up_again(self, account: int, wanted: int, who: Sequence[int]) -> None:
+        if account < len(self.house.accounts):
+            people.set_limits(self.model, account, pick(LIMITS, wanted), who)
+        else:
+            people.set_tiers(self.model, pick(TIERS, wanted), who)
 
-    @act(_has_batches, wanted=N, who=ADMINS)
-    def set_tiers(self, wanted: int, who: Sequence[int]) -> None:
-        people.set_tiers(self.model, pick(TIERS, wanted), who)
-
-    @act(lambda model: model.memory.asked or model.memory.tiers_asked, n=N, who=WHO, how=st.sampled_from(("confirm", "confirm", "withdraw")))
+    @act(
+        lambda model: model.memory.asked or model.memory.tiers_asked,
+        n=N,
+        who=WHO,
+        how=st.sampled_from(("confirm", "confirm", "withdraw")),
+    )
     def end_proposal(self, n: int, who: int, how: str) -> None:
         waiting = self.house.get("/v1/proposals")
         if waiting and how == "confirm":
@@ -329,17 +384,14 @@ class PaymentMachine(RuleBasedStateMachine):
         else:
             people.end_proposal(self.model, n, who)
 
-    @act(_has_batches, days=st.sampled_from((1, 1, 3, 7, 7, 30, 130)), outcome=st.sampled_from(ChannelOutcome))
+    @act(_has_batches, days=st.sampled_from((0, 1, 1, 3, 7, 7, 30, 130)), outcome=st.sampled_from(ChannelOutcome))
     def later(self, days: int, outcome: ChannelOutcome) -> None:
+        if days == 0:
+            self.house.restart()
+            self.model.reach("restart")
         self.house.bank.answers = outcome
         self.house.clock.forward(days=days)
-        self.house.tick()
         people.time_passed(self.model)
-
-    @act(_has_batches)
-    def restart(self) -> None:
-        self.house.restart()
-        self.model.reached["restart"] += 1
 
     def _day(self, days: int) -> str:
         today: date = self.house.clock().date()
