@@ -49,6 +49,7 @@ ENDED_WITHOUT_FILE = frozenset(
 )
 
 GONE = "gone_at_source"
+RUN_CHANGED = "run_changed_after_approval"
 _STAYS_AS_IT_IS = frozenset({GONE, TransferStatus.PAID_ELSEWHERE.value, TransferStatus.WAIVED.value})
 
 
@@ -333,14 +334,15 @@ def _holds(session: Session, run: PayrollRun, lines: Sequence[_Line]) -> dict[UU
         session.exec(
             select(CreditTransfer.obligation_id)
             .join(PaymentBatch, col(PaymentBatch.id) == col(CreditTransfer.batch_id))
-            .where(PaymentBatch.run_id == run.id)
+            # A line that waited for two people still does: ending its batch and offering the run again frees nothing.
+            .where(PaymentBatch.run_id == run.id, sa.func.coalesce(col(CreditTransfer.hold_code), "") != RUN_CHANGED)
         )
     )
     elsewhere = revising.claimed_in_period(session, run, [line.written.creditor for line in lines])
     waiting: dict[UUID, str] = {}
     for line in lines:
         if any_claim is not None and line.obligation_id not in known:
-            waiting[line.obligation_id] = "run_changed_after_approval"
+            waiting[line.obligation_id] = RUN_CHANGED
         elif (line.written.creditor, line.transfer.amount_cents or 0) in elsewhere:
             waiting[line.obligation_id] = "possibly_already_paid"
     return waiting

@@ -5,7 +5,7 @@ Two people say which; that is seen to by the caller.
 
 from uuid import UUID
 
-from sqlmodel import Session
+from sqlmodel import Session, select
 
 from app.core.errors import Conflict, Invalid, NotFound, Problem
 from app.core.history import HistoryActor
@@ -82,6 +82,13 @@ def release_line(
 
 def _close_replaced(ctx: Context, session: Session, batch: PaymentBatch, replaces: UUID, reason: str) -> None:
     other = _check_replaced(session, batch, replaces)
+    # The replaced line may wait here as well, after an earlier batch: then it is this row that must not be paid.
+    waits_here = session.exec(
+        select(CreditTransfer).where(
+            CreditTransfer.batch_id == batch.id, CreditTransfer.obligation_id == other.obligation_id
+        )
+    ).one_or_none()
+    other = waits_here or other
     home = session.get_one(PaymentBatch, other.batch_id)
     claims.close(session, home, other, way=ClaimWay.WAIVED, now=ctx.now(), new_id=ctx.new_id)
     other.status, other.decision_reason = TransferStatus.WAIVED, reason

@@ -157,12 +157,6 @@ class Reopening:
 def _reopen(ctx: Context, session: Session, batch: PaymentBatch, how: Reopening) -> PaymentBatch:
     void_files(ctx, session, batch, how.fact)
     _supersede_other_pending(ctx, session, how.actor, batch)
-    session.execute(
-        sa.update(CreditTransfer)
-        .where(col(CreditTransfer.batch_id) == batch.id, col(CreditTransfer.status) == TransferStatus.IN_FILE)
-        .values(status=TransferStatus.PAYABLE, file_n=None, payment_information_id=None)
-    )
-    session.expire_all()
     batch = session.get_one(PaymentBatch, batch.id)
     holds.lift(ctx, session, batch, code="source_changed", actor=how.actor)
     change = revising.Change(
@@ -178,9 +172,15 @@ def _reopen(ctx: Context, session: Session, batch: PaymentBatch, how: Reopening)
 
 
 def void_files(ctx: Context, session: Session, batch: PaymentBatch, fact: str) -> None:
-    """Mark the files of a batch void and release its claims."""
+    """Mark the files of a batch void, take its lines out of them and release its claims."""
     _void(ctx, session, live_files(session, batch.id), fact)
     claims.release(session, batch.id, fact=fact, now=ctx.now())
+    session.execute(
+        sa.update(CreditTransfer)
+        .where(col(CreditTransfer.batch_id) == batch.id, col(CreditTransfer.status) == TransferStatus.IN_FILE)
+        .values(status=TransferStatus.PAYABLE, file_n=None, payment_information_id=None)
+    )
+    session.expire_all()
 
 
 def _void(ctx: Context, session: Session, files: Sequence[PaymentFile], reason: str) -> None:

@@ -147,6 +147,7 @@ def close_line(
     actor.needs_scope(Scope.PREPARE)
     row, batch = locked_line(session, transfer_id)
     _check_closable(row, batch)
+    _refuse_waiting_elsewhere(session, row)
     claims.close(session, batch, row, way=way, now=ctx.now(), new_id=ctx.new_id)
     row.status, row.decision_reason = _CLOSING[way], reason
     details = {"transfer_id": str(row.id), "position": row.position, "reason": reason}
@@ -171,6 +172,23 @@ def _check_closable(row: CreditTransfer, batch: PaymentBatch) -> None:
     ended = batch.status in receiving.ENDED_WITHOUT_FILE or batch.status == BatchStatus.PENDING
     if row.status not in LEFT and not (ended and row.status == TransferStatus.PAYABLE):
         raise NotAllowedNow(f"The line is {row.status}; only a line that is not paid can be closed this way.")
+
+
+def _refuse_waiting_elsewhere(session: Session, row: CreditTransfer) -> None:
+    """A line is closed in the batch it waits in: closed elsewhere it would still be offered there, and bar approval."""
+    waits_in = session.exec(
+        select(PaymentBatch.id)
+        .join(CreditTransfer, col(CreditTransfer.batch_id) == col(PaymentBatch.id))
+        .where(
+            CreditTransfer.obligation_id == row.obligation_id,
+            PaymentBatch.id != row.batch_id,
+            PaymentBatch.status == BatchStatus.PENDING,
+        )
+    ).first()
+    if waits_in is not None:
+        raise NotAllowedNow(
+            "The line waits in a newer batch of this run; close it there.", extra={"payment_batch_id": str(waits_in)}
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

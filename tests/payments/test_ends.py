@@ -4,8 +4,9 @@ import pytest
 
 from app.core.database import transaction
 from app.core.history import OPERATOR
-from app.payments import holds
+from app.payments import expiring, holds
 from app.payments.models import PaymentBatch
+from tests.support.clock import FakeClock
 from tests.support.house import House
 
 DAYS = ["0001-01-01", "1969-12-31", "9999-01-01", "9999-12-01", "9999-12-31"]
@@ -56,3 +57,19 @@ def test_a_hold_bars_the_approval_and_says_why(house: House) -> None:
     assert (barred.status_code, barred.json()["code"]) == (409, "held")
     assert "Wait for the auditor." in barred.json()["detail"]
     assert house.boss.approve(batch).status_code == 201
+
+
+def test_the_lines_of_a_batch_that_expired_are_unpaid(house: House, clock: FakeClock) -> None:
+    """An approved batch that nobody handed out ends after 90 days: its lines are on the list and can be paid again."""
+    batch = house.approved()
+    for _ in range(3):
+        clock.forward(days=35)
+        expiring.expire(house.ctx)
+
+    person = house.second_person()  # the first one's token has ended by now
+    unpaid = person.get("/v1/unpaid-transfers").json()
+    again = person.post("/v1/follow-up-batches", {"transfer_ids": [each["transfer"]["id"] for each in unpaid]})
+
+    assert person.get(f"/v1/payment-batches/{batch['id']}").json()["status"] == "expired"
+    assert [each["transfer"]["status"] for each in unpaid] == ["payable"] * 3
+    assert (again.status_code, again.json()["counts"]) == (201, {"payable": 3})

@@ -376,3 +376,17 @@ def test_what_is_asked_of_another_tenant_does_not_exist(house: House, other_hous
 def test_clients_stay_apart(client: TestClient) -> None:
     """The routes of two people need a token like all others."""
     assert client.get("/v1/proposals").status_code == 401
+
+
+def test_rejecting_and_offering_again_is_no_way_round_two_people(house: House) -> None:
+    """A line that came after an approval waits for two people in the next batch too, whoever ended the first."""
+    run = {"year": 2026, "period": 11, "run_number": 1}
+    house.approved(document(lines(2)), **run)
+    late = house.upload(document(lines(3)), **run).json()
+    first = house.batch(late["payment_batch_ids"][-1])
+    house.boss.post(_path(first, "rejection"), {"reason": "r"}, headers={"If-Match": '"r1"'})
+
+    again = house.boss.post(f"/v1/payroll-runs/{late['id']}/batches").json()
+
+    assert (first["counts"], again["counts"]) == ({"held": 1}, {"held": 1})
+    assert house.transfers(again["id"])[0]["hold_code"] == "run_changed_after_approval"

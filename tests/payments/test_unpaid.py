@@ -179,3 +179,20 @@ def test_masked_people_see_the_list_without_names(house: House, payroll: FakePay
 
     assert (shown["creditor"]["name"], shown["amount"]) == ("***", None)
     assert payroll.calls == []
+
+
+def test_a_line_that_waits_in_a_new_batch_is_closed_there_only(house: House) -> None:
+    """Closed in the batch it left, a line would still be offered by the one it waits in, which nobody could approve."""
+    batch = house.uploaded_batch()
+    house.boss.post(f"/v1/payment-batches/{batch['id']}/rejection", {"reason": "r"}, headers={"If-Match": '"r1"'})
+    old = house.transfers(batch["id"])[0]["id"]
+    again = house.boss.post(f"/v1/payroll-runs/{batch['run']['id']}/batches").json()
+
+    refused = house.boss.post(f"/v1/transfers/{old}/paid-elsewhere", {"reason": "r"})
+    waits = house.transfers(again["id"])[0]["id"]
+    closed = house.boss.post(f"/v1/transfers/{waits}/paid-elsewhere", {"reason": "r"})
+
+    assert (refused.status_code, refused.json()["code"]) == (409, "not_allowed_now")
+    assert refused.json()["payment_batch_id"] == again["id"]
+    assert closed.status_code == 201
+    assert house.boss.approve(house.batch(again["id"])).json()["number_of_transactions"] == 2

@@ -192,7 +192,9 @@ def confirm(model: Model, proposal_id: str, who: int) -> None:
         assert model.memory.tiers_asked is not None, "tiers that nobody asked for"
         model.memory.tiers, model.memory.tiers_asked = model.memory.tiers_asked[0], None
     elif asked[0] == "release":
-        model.memory.editor[model.now.lines[str(asked[1])].batch_id] = who
+        line = model.now.lines[str(asked[1])]
+        model.memory.editor[line.batch_id] = who
+        model.memory.late.discard(line.obligation)
     elif asked[0] in {"state", "withdraw", "report"} and len(who_asked) > 1 and _is_of_this_file(model, asked):
         model.memory.agreed.append((str(asked[1]), None))
     elif asked[0] == "return" and len(who_asked) > 1:

@@ -255,6 +255,15 @@ def check_the_end(model: Model) -> None:
     assert all(claim.state in {*HELD, "released"} for claim in model.now.claims.values())
 
 
+def late_lines_wait(model: Model, before: Picture) -> None:
+    """A line that came into a run after a claim of that run is in no file before two people release it."""
+    claimed = {before.obligations[claim.obligation].run_id for claim in before.claims.values()}
+    fresh = [each for each in model.now.obligations.values() if each.id not in before.obligations]
+    model.memory.late |= {each.id for each in fresh if each.run_id in claimed}
+    paying = {line.obligation for line in model.now.lines.values() if line.status == "in_file"}
+    assert not paying & model.memory.late, "a line that came after an approval is paid without two people"
+
+
 _OF_A_PICTURE: tuple[Callable[[Model], None], ...] = (
     one_claim_each,
     sums_are_equal,
@@ -266,4 +275,5 @@ _OF_A_STEP: tuple[Callable[[Model, Picture], None], ...] = (
     nothing_goes_back,
     files_stay_as_they_were,
     claims_are_freed_by_people,
+    late_lines_wait,
 )

@@ -77,7 +77,8 @@ class Memory:
 
     `shown` and `approved` by (batch, revision); `asked` is who asked for an act of two people, by what was asked;
     `agreed` (within one step) is for which lines of which batch two people or the bank said that they may be paid
-    again; `out` is the file in which an obligation left the house and was not agreed to be free again.
+    again; `out` is the file in which an obligation left the house and was not agreed to be free again; `late` are the
+    obligations that came after an approval of their run, and were not released by two people.
     """
 
     order: list[str] = field(default_factory=list)
@@ -95,6 +96,7 @@ class Memory:
     agreed: list[tuple[str, frozenset[str] | None]] = field(default_factory=list)
     out: dict[str, str] = field(default_factory=dict)
     sealed: dict[str, tuple[str, str]] = field(default_factory=dict)
+    late: set[str] = field(default_factory=set)
     present: dict[str, Counter[tuple[str, int]]] = field(default_factory=dict)
 
 

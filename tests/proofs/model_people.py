@@ -196,6 +196,7 @@ def release_line(model: Model, line: Row, people: Sequence[int], replaces: str |
     act = "release additional" if replaces is None else "release replacing"
     if together(model, act, ("release", line.id, replaces), people, send):
         model.memory.editor[line.batch_id] = people[-1]
+        model.memory.late.discard(line.obligation)
 
 
 # --------------------------------------------------------------------------------------------- unpaid lines
