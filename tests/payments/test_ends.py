@@ -62,8 +62,8 @@ def test_a_hold_bars_the_approval_and_says_why(house: House) -> None:
 def test_the_lines_of_a_batch_that_expired_are_unpaid(house: House, clock: FakeClock) -> None:
     """An approved batch that nobody handed out ends after 90 days: its lines are on the list and can be paid again."""
     batch = house.approved()
-    for _ in range(3):
-        clock.forward(days=35)
+    for days in (70, 20, 10):  # to the first warning, to the second, to the end
+        clock.forward(days=days)
         expiring.expire(house.ctx)
 
     person = house.second_person()  # the first one's token has ended by now
