@@ -325,11 +325,12 @@ def _obligations_in(session: Session, batch_ids: Sequence[UUID]) -> set[UUID]:
 
 def _holds(session: Session, run: PayrollRun, lines: Sequence[_Line]) -> dict[UUID, str]:
     """Return why lines must wait for a person, by obligation."""
-    any_claim = session.exec(
-        select(Obligation.id)
-        .where(Obligation.run_id == run.id, sa.exists().where(col(Claim.obligation_id) == col(Obligation.id)))
-        .limit(1)
-    ).first()
+    # A claim that was given back before anybody could fetch its file paid nobody and frees what came meanwhile.
+    may_be_paid = sa.exists().where(
+        col(Claim.obligation_id) == col(Obligation.id),
+        sa.or_(col(Claim.state).in_(claims.HELD_STATES), col(Claim.was_handed_out)),
+    )
+    any_claim = session.exec(select(Obligation.id).where(Obligation.run_id == run.id, may_be_paid).limit(1)).first()
     known = set(
         session.exec(
             select(CreditTransfer.obligation_id)

@@ -7,12 +7,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from hashlib import sha256
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import rfc8785
 import sqlalchemy as sa
-from sqlmodel import Session, col, select
+from sqlmodel import Session, SQLModel, col, select
 
 from app.core.clock import amsterdam_date
 from app.core.columns import any_of
@@ -126,10 +126,18 @@ def content_of(ctx: Context, session: Session, batch: PaymentBatch) -> BatchCont
     return BatchContent(
         batch=batch,
         account=session.get_one(DebtorAccount, batch.debtor_account_id, populate_existing=True),
-        transfers=transfers_of(session, batch.id),
+        transfers=_lines_to_read(session, batch.id),
         acknowledgement_keys=acknowledgement_keys(session, batch.id),
         environment=ctx.policy.environment,
     )
+
+
+def _lines_to_read(session: Session, batch_id: UUID) -> Sequence[CreditTransfer]:
+    """Return the lines of a batch as plain rows, with the same names: an object each takes several times as long."""
+    session.flush()
+    table = SQLModel.metadata.tables["credit_transfer"]
+    statement = sa.select(table).where(table.c.batch_id == batch_id).order_by(table.c.position)
+    return cast("Sequence[CreditTransfer]", session.execute(statement).all())
 
 
 def transfers_of(session: Session, batch_id: UUID) -> list[CreditTransfer]:
