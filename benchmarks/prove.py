@@ -14,6 +14,8 @@ from pathlib import Path
 from benchmarks.prove_changes import changes
 from benchmarks.prove_files import prove_files
 from benchmarks.prove_hostile import hostile
+from benchmarks.prove_model import model
+from benchmarks.prove_races import races
 from benchmarks.prove_tamper import tamper
 from tests.end_to_end.kills import Journal, kill_under_load
 from tests.end_to_end.town import running_town
@@ -59,6 +61,8 @@ PROOFS: dict[str, tuple[Callable[[int, int], str], int]] = {
     "hostile": (hostile, 100_000),
     "kills": (kills, 100),
     "tamper": (tampering, 1_000),
+    "model": (model, 2_000),
+    "races": (races, 20),
 }
 
 

@@ -127,9 +127,18 @@ def withdraw(session: Session, act: Act, proposal: Proposal) -> Proposal:
     return proposal
 
 
+def see(session: Session, proposal_id: UUID, organizations: frozenset[UUID]) -> Proposal:
+    """Return a proposal of one of these organizations as it is now, not locked; `NotFound` otherwise."""
+    return _of(session.get(Proposal, proposal_id), organizations)
+
+
 def find(session: Session, proposal_id: UUID, organizations: frozenset[UUID]) -> Proposal:
     """Return a proposal of one of these organizations, locked; `NotFound` otherwise."""
-    row = session.exec(select(Proposal).where(Proposal.id == proposal_id).with_for_update()).one_or_none()
+    statement = select(Proposal).where(Proposal.id == proposal_id).with_for_update()
+    return _of(session.exec(statement.execution_options(populate_existing=True)).one_or_none(), organizations)
+
+
+def _of(row: Proposal | None, organizations: frozenset[UUID]) -> Proposal:
     if row is None or row.organization_id not in organizations:
         raise NotFound("No such proposal.")
     return row
@@ -147,7 +156,8 @@ def due(session: Session, now: datetime) -> list[UUID]:
 
 def finish_waiting(session: Session, act: Act, proposal_id: UUID) -> Proposal | None:
     """Mark a proposal whose day is over as done and return it, locked; None when it is not open and due any more."""
-    row = session.exec(select(Proposal).where(Proposal.id == proposal_id).with_for_update()).one()
+    statement = select(Proposal).where(Proposal.id == proposal_id).with_for_update()
+    row = session.exec(statement.execution_options(populate_existing=True)).one()
     if row.ended_at is not None or row.waits_until is None or row.waits_until > act.now:
         return None
     stays = is_decider(session, row.organization_id, row.proposed_by, amsterdam_date(act.now))

@@ -325,28 +325,39 @@ def _obligations_in(session: Session, batch_ids: Sequence[UUID]) -> set[UUID]:
 
 def _holds(session: Session, run: PayrollRun, lines: Sequence[_Line]) -> dict[UUID, str]:
     """Return why lines must wait for a person, by obligation."""
-    # A claim that was given back before anybody could fetch its file paid nobody and frees what came meanwhile.
-    may_be_paid = sa.exists().where(
-        col(Claim.obligation_id) == col(Obligation.id),
-        sa.or_(col(Claim.state).in_(claims.HELD_STATES), col(Claim.was_handed_out)),
-    )
-    any_claim = session.exec(select(Obligation.id).where(Obligation.run_id == run.id, may_be_paid).limit(1)).first()
-    known = set(
-        session.exec(
-            select(CreditTransfer.obligation_id)
-            .join(PaymentBatch, col(PaymentBatch.id) == col(CreditTransfer.batch_id))
-            # A line that waited for two people still does: ending its batch and offering the run again frees nothing.
-            .where(PaymentBatch.run_id == run.id, sa.func.coalesce(col(CreditTransfer.hold_code), "") != RUN_CHANGED)
-        )
-    )
+    codes: dict[UUID, set[str | None]] = {}
+    for obligation_id, code in session.exec(
+        select(CreditTransfer.obligation_id, CreditTransfer.hold_code)
+        .join(PaymentBatch, col(PaymentBatch.id) == col(CreditTransfer.batch_id))
+        .where(PaymentBatch.run_id == run.id)
+    ):
+        codes.setdefault(obligation_id, set()).add(code)
+    any_claim, is_paying = _has_claims(session, run.id), _is_paying(session, run.id)
     elsewhere = revising.claimed_in_period(session, run, [line.written.creditor for line in lines])
     waiting: dict[UUID, str] = {}
     for line in lines:
-        if any_claim is not None and line.obligation_id not in known:
+        seen = codes.get(line.obligation_id)
+        # A line that waited still does as long as the run pays anybody: neither ending its batch and offering the run
+        # again, nor taking it out at the source and putting it back, frees it. A recall does: nothing was paid then.
+        still_waits = seen is not None and seen <= {RUN_CHANGED, GONE} and is_paying
+        if (seen is None and any_claim) or still_waits:
             waiting[line.obligation_id] = RUN_CHANGED
         elif (line.written.creditor, line.transfer.amount_cents or 0) in elsewhere:
             waiting[line.obligation_id] = "possibly_already_paid"
     return waiting
+
+
+def _has_claims(session: Session, run_id: UUID, *which: sa.ColumnElement[bool]) -> bool:
+    statement = select(Obligation.id).where(
+        Obligation.run_id == run_id, sa.exists().where(col(Claim.obligation_id) == col(Obligation.id), *which)
+    )
+    return session.exec(statement.limit(1)).first() is not None
+
+
+def _is_paying(session: Session, run_id: UUID) -> bool:
+    """Say whether lines of a run are being paid, were paid, or were in a file that left the house."""
+    held = sa.or_(col(Claim.state).in_(claims.HELD_STATES), col(Claim.was_handed_out))
+    return _has_claims(session, run_id, held)
 
 
 def _new_batch(ctx: Context, session: Session, setting: _Setting) -> PaymentBatch:
@@ -494,7 +505,15 @@ def _revise_pending(
     ]
     taken = _obligations_in(session, others) | claims.held(session, [line.obligation_id for line in lines])
     mine = [line for line in lines if line.obligation_id in before or line.obligation_id not in taken]
-    changed = [line for line in mine if line.obligation_id in before and _update(before[line.obligation_id], line)]
+    run = session.get_one(PayrollRun, batch.run_id)
+    back = [line for line in mine if line.obligation_id in before and before[line.obligation_id].hold_code == GONE]
+    waits = _holds(session, run, back)
+    changed = [
+        line
+        for line in mine
+        if line.obligation_id in before
+        and _update(before[line.obligation_id], line, waits=waits.get(line.obligation_id))
+    ]
     added = [line for line in mine if line.obligation_id not in before]
     gone = _mark_gone(before, {line.obligation_id for line in mine})
     session.execute(
@@ -508,7 +527,6 @@ def _revise_pending(
     session.add_all(before.values())
     session.flush()
     if added:
-        run = session.get_one(PayrollRun, batch.run_id)
         waiting = _holds(session, run, added)
         last = max(row.position for row in before.values())
         _insert_lines(ctx, session, batch, added, waiting, first_position=last + 1)
@@ -522,11 +540,14 @@ def _revise_pending(
     return ReadingOutcome.BATCH_REVISED
 
 
-def _update(row: CreditTransfer, line: _Line) -> bool:
-    """Write what the source says now on a line; a kind that a person chose stays. Say whether it differed."""
+def _update(row: CreditTransfer, line: _Line, *, waits: str | None) -> bool:
+    """Write what the source says now on a line; a kind that a person chose stays. Say whether it differed.
+
+    `waits` is why a line that is back must wait for people.
+    """
     values = _source_values(line)
     if row.hold_code == GONE:
-        values |= {"hold_code": None, "decision": Decision.PAY}
+        values |= {"hold_code": waits, "decision": Decision.HOLD if waits else Decision.PAY}
     values = {name: value for name, value in values.items() if getattr(row, name) != value}
     for name, value in values.items():
         setattr(row, name, value)
@@ -547,7 +568,8 @@ def _follow_left_lines(session: Session, run_id: UUID, present: Sequence[UUID]) 
         .execution_options(synchronize_session=False)
     )
     is_there = any_of(col(CreditTransfer.obligation_id), present)
-    session.execute(left.where(is_there, col(CreditTransfer.hold_code) == GONE).values(hold_code=None))
+    back = RUN_CHANGED if _is_paying(session, run_id) else None
+    session.execute(left.where(is_there, col(CreditTransfer.hold_code) == GONE).values(hold_code=back))
     session.execute(
         left.where(~is_there, sa.func.coalesce(col(CreditTransfer.hold_code), "") != GONE).values(hold_code=GONE)
     )

@@ -85,12 +85,20 @@ def act(ctx: Context, session: Session, actor: Actor, wanted: Wanted) -> Proposa
 
 def confirm(ctx: Context, session: Session, actor: Actor, proposal_id: UUID) -> Proposal:
     """Confirm what another person asked for."""
+    seen = proposals.see(session, proposal_id, actor.readable_employers)
+    _refuse_ended(seen)
+    # What it is about is locked before the proposal, as when somebody asks for the same: no two wait in a circle.
+    KINDS[seen.kind].check(ctx, session, _as_wanted(seen))
     row = proposals.find(session, proposal_id, actor.readable_employers)
-    if row.ended_at is not None:
-        raise Conflict(f"The proposal is {row.outcome} already.")
+    _refuse_ended(row)
     if row.proposed_by == actor.user_id and (row.waits_until is None or row.waits_until > ctx.now()):
         raise AnotherPersonNeeded("You asked for this yourself; another person confirms it.")
     return act(ctx, session, actor, _as_wanted(row))
+
+
+def _refuse_ended(row: Proposal) -> None:
+    if row.ended_at is not None:
+        raise Conflict(f"The proposal is {row.outcome} already.")
 
 
 def withdraw(ctx: Context, session: Session, actor: Actor, proposal_id: UUID) -> Proposal:
@@ -112,11 +120,12 @@ def _apply_one(ctx: Context, proposal_id: UUID) -> bool:
     system = Act(actor=SYSTEM, now=ctx.now(), new_id=ctx.new_id)
     try:
         with transaction(ctx.engine) as session:
+            seen = session.get_one(Proposal, proposal_id)
+            kind, wanted = KINDS[seen.kind], _as_wanted(seen)
+            kind.check(ctx, session, wanted)
             row = proposals.finish_waiting(session, system, proposal_id)
             if row is None:
                 return False
-            kind, wanted = KINDS[row.kind], _as_wanted(row)
-            kind.check(ctx, session, wanted)
             kind.apply(ctx, session, wanted, proposals.proposer(session, row))
             return True
     except AppError:

@@ -390,3 +390,18 @@ def test_rejecting_and_offering_again_is_no_way_round_two_people(house: House) -
 
     assert (first["counts"], again["counts"]) == ({"held": 1}, {"held": 1})
     assert house.transfers(again["id"])[0]["hold_code"] == "run_changed_after_approval"
+
+
+def test_a_late_line_that_went_and_came_back_still_waits(house: House) -> None:
+    """Taken out of the run and put in again, a line that came after an approval is not paid by one person either."""
+    run = {"year": 2026, "period": 11, "run_number": 1}
+    house.approved(document(lines(2)), **run)
+    late = house.upload(document(lines(3)), **run).json()["payment_batch_ids"][-1]
+    house.upload(document(lines(2)), **run)
+    gone = house.transfers(late)[0]
+
+    house.upload(document(lines(3)), **run)
+    back = house.transfers(late)[0]
+
+    assert (gone["status"], gone["hold_code"]) == ("excluded", "gone_at_source")
+    assert (back["status"], back["hold_code"]) == ("held", "run_changed_after_approval")

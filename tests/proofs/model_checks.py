@@ -257,11 +257,19 @@ def check_the_end(model: Model) -> None:
 
 def late_lines_wait(model: Model, before: Picture) -> None:
     """A line that came into a run after a claim of that run is in no file before two people release it."""
+    now = model.now
     claimed = {before.obligations[claim.obligation].run_id for claim in before.claims.values()}
     fresh = [each for each in model.now.obligations.values() if each.id not in before.obligations]
     model.memory.late |= {each.id for each in fresh if each.run_id in claimed}
+    # After a recall nothing of the run was paid, and it is one batch again.
+    paid = {now.obligations[each.obligation].run_id for each in now.claims.values() if _counts(each)}
+    model.memory.late = {each for each in model.memory.late if now.obligations[each].run_id in paid}
     paying = {line.obligation for line in model.now.lines.values() if line.status == "in_file"}
     assert not paying & model.memory.late, "a line that came after an approval is paid without two people"
+
+
+def _counts(claim: Row) -> bool:
+    return claim.state in HELD or bool(claim.was_handed_out)
 
 
 _OF_A_PICTURE: tuple[Callable[[Model], None], ...] = (

@@ -66,7 +66,8 @@ def decide(model: Model, line: Row, who: int, decision: str) -> None:
     body: dict[str, str] = {"kind": "third_party"} if decision == "third_party" else {"decision": decision}
     path = path_of(batch.id, f"transfers/{line.id}")
     answer = model.house.ask(who, "PATCH", path, json={**body, **_BECAUSE}, headers=if_match(batch.revision))
-    if model.note(f"line: {decision}", answer) and answer.json()["decision"] == "pay":
+    is_new = answer.headers.get("ETag") != if_match(batch.revision)["If-Match"]
+    if model.note(f"line: {decision}", answer) and is_new and answer.json()["decision"] == "pay":
         model.memory.editor[batch.id] = who
 
 

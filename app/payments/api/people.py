@@ -240,7 +240,7 @@ def confirm_proposal(
     request: Request, ctx: ContextDep, actor: ActorDep, session: SessionDep, key: KeyDep, proposal_id: UUID
 ) -> Response:
     """Confirm, as the second person, what another asked for; it is done at once."""
-    proposals.find(session, proposal_id, actor.readable_employers)
+    proposals.see(session, proposal_id, actor.readable_employers)
 
     def act() -> tuple[int, dict[str, Any]]:
         return _proposed(session, two_people.confirm(ctx, session, actor, proposal_id))
