@@ -1,4 +1,4 @@
-"""`./run prove model`: everything that people, payroll source and bank can do, in any order; the books right each time."""
+"""`./run prove model`: all that people, payroll source and bank can do, in any order; the books are right each time."""
 
 import tempfile
 from collections import Counter

@@ -86,7 +86,7 @@ def nothing_offered_twice(model: Model) -> None:
 
 
 def nobody_is_lost(model: Model) -> None:
-    """Every obligation of a fetched run is paid, being paid, closed, waiting in a batch, listed, or gone at the source."""
+    """Every line of a fetched run is paid, being paid, closed, waiting in a batch, listed, or gone at the source."""
     now = model.now
     safe = {claim.obligation for claim in now.held_claims()}
     pending = {batch.id for batch in now.batches.values() if batch.status == "pending"}

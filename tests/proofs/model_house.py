@@ -29,11 +29,32 @@ from tests.support.postgres import TestDatabase
 SOURCE_ADMINISTRATION = "2100"
 # What a try leaves behind; who there is, with which accounts and connections, stays.
 _LEFT = (
-    "idempotency_key history_entry history_head hold claim status_report delivery payment_file approval "
-    "batch_comparison finding credit_transfer payment_batch remembered_kind obligation source_reading run_identity "
-    "payroll_run webhook_delivery pin_try proposal approval_policy payment_limit procrastinate_events "
-    "procrastinate_jobs"
-).split()
+    "idempotency_key",
+    "history_entry",
+    "history_head",
+    "hold",
+    "claim",
+    "status_report",
+    "delivery",
+    "payment_file",
+    "approval",
+    "batch_comparison",
+    "finding",
+    "credit_transfer",
+    "payment_batch",
+    "remembered_kind",
+    "obligation",
+    "source_reading",
+    "run_identity",
+    "payroll_run",
+    "webhook_delivery",
+    "pin_try",
+    "proposal",
+    "approval_policy",
+    "payment_limit",
+    "procrastinate_events",
+    "procrastinate_jobs",
+)
 _AS_BEFORE = (
     "UPDATE api_token SET pin_locked_at = NULL, expires_at = '2100-01-01'",
     "UPDATE user_account SET pin_locked_at = NULL",

@@ -1,4 +1,4 @@
-"""What happens at the payroll source: runs are finished, changed, undone, done again, uploaded; it is down for a while."""
+"""What happens at the payroll source: runs are finished, changed, undone, done again, uploaded; it is down at times."""
 
 from collections.abc import Sequence
 from dataclasses import replace

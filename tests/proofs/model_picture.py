@@ -1,4 +1,4 @@
-"""What stands in the database at one moment, as far as money is concerned: read by plain SQL, past the service's code."""
+"""What stands in the database at one moment, as far as money goes: read by plain SQL, past the service's own code."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

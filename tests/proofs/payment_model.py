@@ -1,4 +1,4 @@
-"""The proof `model`: a state machine drives the whole service over its API, and after every step the books must be right.
+"""The proof `model`: a state machine drives the whole service over its API, and the books are right after every step.
 
 A counter-example prints its steps, shrunk, and is repeated by the seed. See `model_checks` for what is checked.
 """
@@ -73,7 +73,7 @@ def act(when: Callable[[Model], object], **drawn: Any) -> Callable[[Callable[...
                 found.add_note("What happened: " + " ".join(machine.model.told))
                 raise
 
-        return precondition(lambda machine: bool(when(machine.model)))(rule(**drawn)(step))
+        return precondition(lambda machine: bool(when(machine.model)))(rule(**drawn)(step))  # type: ignore[no-untyped-call]
 
     return made
 
@@ -153,6 +153,7 @@ class PaymentMachine(RuleBasedStateMachine):
         again=st.sampled_from((None, None, None, 0, 1)),
     )
     def upload(self, who: int, number: int | None, rows: Sequence[tuple[int, int]], again: int | None) -> None:
+        """Upload a file, or one of before once more."""
         uploads = self.model.memory.uploads
         if uploads and (again is not None or len(uploads) >= _MOST_RUNS):
             payroll.upload_again(self.model, who, again or 0)
@@ -161,6 +162,7 @@ class PaymentMachine(RuleBasedStateMachine):
 
     @act(lambda model: len(model.memory.runs) < _MOST_RUNS, rows=LINES, told=TOLD)
     def finish_run(self, rows: Sequence[tuple[int, int]], told: str) -> None:
+        """Finish a run at the source."""
         payroll.finish_run(self.model, pays(rows), told)
 
     @act(
@@ -171,6 +173,7 @@ class PaymentMachine(RuleBasedStateMachine):
         change=st.sampled_from(("iban corrected", "amount corrected", "text corrected", "line gone", "line added")),
     )
     def change_run(self, n: int, row: int, told: str, change: str) -> None:
+        """Change a run at the source."""
         payroll.change_run(self.model, n, change, row, told)
 
     @act(
@@ -180,6 +183,7 @@ class PaymentMachine(RuleBasedStateMachine):
         what=st.sampled_from(("again", "again", "undone", "down", "denied", "well", "well")),
     )
     def upset(self, n: int, told: str, what: str) -> None:
+        """Undo a run, do it again, or let the source be down."""
         if what == "again":
             payroll.do_again(self.model, n, told)
         elif what == "undone":
@@ -191,6 +195,7 @@ class PaymentMachine(RuleBasedStateMachine):
 
     @act(lambda model: model.batches("pending"), n=N, who=WHO, days=DAYS, account=st.sampled_from((None, None, 0, 1)))
     def edit(self, n: int, who: int, days: int, account: int | None) -> None:
+        """Give a pending batch another date or account."""
         batch_id = pick(self.model.batches("pending"), n)
         if account is None:
             people.edit_date(self.model, batch_id, who, self._day(days))
@@ -199,6 +204,7 @@ class PaymentMachine(RuleBasedStateMachine):
 
     @act(_pending_lines, n=N, who=WHO, decision=st.sampled_from(("exclude", "hold", "pay", "pay", "third_party")))
     def decide(self, n: int, who: int, decision: str) -> None:
+        """Decide on a line of a pending batch."""
         people.decide(self.model, pick(_pending_lines(self.model), n), who, decision)
 
     @act(
@@ -208,7 +214,8 @@ class PaymentMachine(RuleBasedStateMachine):
         careful=st.sampled_from((True, True, True, False)),
         without_source=st.booleans(),
     )
-    def approve(self, n: int, who: Sequence[int], careful: bool, without_source: bool) -> None:  # noqa: FBT001
+    def approve(self, n: int, who: Sequence[int], careful: bool, without_source: bool) -> None:
+        """Have some people approve a batch."""
         batch_id = pick(self.model.batches("pending"), n)
         people.approve(self.model, batch_id, who, careful=careful, without_source=without_source)
 
@@ -224,19 +231,22 @@ class PaymentMachine(RuleBasedStateMachine):
         if far > 1 and batch_id in _out(self.model):
             bank.deliver(self.model, batch_id, who, right_hash=True)
             self.look()
-        if far > 2 and batch_id in _out(self.model):  # noqa: PLR2004
+        if far > 2 and batch_id in _out(self.model):
             self._pay_day(batch_id, who)
 
     @act(lambda model: len(model.batches("pending")) > 1, who=WHO)
     def approve_several(self, who: int) -> None:
+        """Have one person approve everything that is pending."""
         people.approve_several(self.model, self.model.batches("pending"), who)
 
     @act(lambda model: model.batches(*_WITHOUT_FILE), n=N, who=WHO)
     def offer_again(self, n: int, who: int) -> None:
+        """Offer a run again."""
         people.offer_again(self.model, pick(self.model.batches(*_WITHOUT_FILE), n), who)
 
     @act(_waiting, n=N, who=BOTH, replaces=st.booleans())
-    def release_line(self, n: int, who: Sequence[int], replaces: bool) -> None:  # noqa: FBT001
+    def release_line(self, n: int, who: Sequence[int], replaces: bool) -> None:
+        """Set a line free that came after an approval."""
         line = pick(_waiting(self.model), n)
         run = self.model.now.batches[line.batch_id].run_id
         others = [
@@ -248,6 +258,7 @@ class PaymentMachine(RuleBasedStateMachine):
 
     @act(lambda model: model.now.holds, n=N, who=BOTH)
     def lift(self, n: int, who: Sequence[int]) -> None:
+        """Lift a hold."""
         people.lift(self.model, pick(self.model.now.holds, n), who)
 
     @act(
@@ -282,19 +293,23 @@ class PaymentMachine(RuleBasedStateMachine):
 
     @act(_inside, n=N, who=WHO)
     def hand_out(self, n: int, who: int) -> None:
+        """Fetch a file for the first time."""
         bank.hand_out(self.model, pick(_inside(self.model), n), who)
 
     @act(_inside, n=N, who=WHO, outcome=st.sampled_from(ChannelOutcome))
     def send(self, n: int, who: int, outcome: ChannelOutcome) -> None:
+        """Send a file through a channel."""
         bank.send(self.model, pick(_inside(self.model), n), who, outcome)
 
     @act(lambda model: model.batches("approved"), n=N, who=WHO, right=st.sampled_from((True, True, True, False)))
-    def deliver(self, n: int, who: int, right: bool) -> None:  # noqa: FBT001
+    def deliver(self, n: int, who: int, right: bool) -> None:
+        """Say that a file is at the bank."""
         out = [batch_id for batch_id in _out(self.model) if batch_id in self.model.batches("approved")]
         bank.deliver(self.model, pick(out or self.model.batches("approved"), n), who, right_hash=right)
 
     @act(_out, n=N, who=BOTH)
     def withdraw(self, n: int, who: Sequence[int]) -> None:
+        """Say that a file is not at the bank."""
         bank.withdraw(self.model, pick(_out(self.model), n), who)
 
     # --------------------------------------------------------------------------------------- the bank
@@ -307,7 +322,8 @@ class PaymentMachine(RuleBasedStateMachine):
         code=st.sampled_from((None, None, "AC01", "AM04")),
         fact=st.sampled_from(("accepted", "executed", "executed", "refused", "refused", "not_executed")),
     )
-    def state(self, n: int, who: Sequence[int], one_line: bool, code: str | None, fact: str) -> None:  # noqa: FBT001
+    def state(self, n: int, who: Sequence[int], one_line: bool, code: str | None, fact: str) -> None:
+        """Say what the bank did."""
         bank.state(self.model, pick(_out(self.model), n), fact, who, one_line=one_line, code=code)
 
     @act(
@@ -319,15 +335,16 @@ class PaymentMachine(RuleBasedStateMachine):
         status=st.sampled_from(("ACTC", "ACCP", "ACSC", "ACSC", "RJCT", "RJCT")),
         by_channel=st.booleans(),
     )
-    def report(  # noqa: PLR0913 - what a report says
+    def report(
         self,
         n: int,
         who: Sequence[int],
-        one_line: bool,  # noqa: FBT001
+        one_line: bool,
         code: str,
         status: str,
-        by_channel: bool,  # noqa: FBT001
+        by_channel: bool,
     ) -> None:
+        """Take in a report of the bank."""
         batch_id = pick([each for each in self.model.batches() if self.model.is_out(each)], n)
         if by_channel:
             bank.channel_report(self.model, batch_id, status, one_line=one_line, code=code)
@@ -336,6 +353,7 @@ class PaymentMachine(RuleBasedStateMachine):
 
     @act(_out, n=N, who=WHO)
     def pay_day(self, n: int, who: int) -> None:
+        """Wait for the execution date of a batch, and say that it was executed."""
         self._pay_day(pick(_out(self.model), n), who)
 
     def _pay_day(self, batch_id: str, who: int) -> None:
@@ -347,12 +365,14 @@ class PaymentMachine(RuleBasedStateMachine):
 
     @act(_lines("executed"), n=N, who=BOTH)
     def bring_back(self, n: int, who: Sequence[int]) -> None:
+        """Say that the money of a line came back."""
         bank.bring_back(self.model, pick(_lines("executed")(self.model), n), who)
 
     # --------------------------------------------------------------------------- unpaid, settings, time
 
     @act(_lines("invalid", "held", "excluded", "refused", "returned"), n=N, many=st.integers(0, 3), who=WHO)
     def follow_up(self, n: int, many: int, who: int) -> None:
+        """Offer unpaid lines again."""
         people.follow_up(self.model, n, many, who)
 
     @act(
@@ -362,12 +382,14 @@ class PaymentMachine(RuleBasedStateMachine):
         way=st.sampled_from(("paid-elsewhere", "waiver")),
         left=st.sampled_from((True, True, False)),
     )
-    def close_line(self, n: int, who: int, way: str, left: bool) -> None:  # noqa: FBT001
+    def close_line(self, n: int, who: int, way: str, left: bool) -> None:
+        """Say that a line was paid elsewhere or is not owed."""
         lines = _lines("invalid", "held", "excluded", "refused", "returned")(self.model) if left else []
         people.close_line(self.model, pick(lines or _lines()(self.model), n).id, who, way)
 
     @act(_has_batches, account=st.integers(0, 2), wanted=N, who=ADMINS)
     def set_up_again(self, account: int, wanted: int, who: Sequence[int]) -> None:
+        """Ask for other limits or other numbers of approvers."""
         if account < len(self.house.accounts):
             people.set_limits(self.model, account, pick(LIMITS, wanted), who)
         else:
@@ -380,6 +402,7 @@ class PaymentMachine(RuleBasedStateMachine):
         how=st.sampled_from(("confirm", "confirm", "withdraw")),
     )
     def end_proposal(self, n: int, who: int, how: str) -> None:
+        """Confirm or take back what somebody asked for."""
         waiting = self.house.get("/v1/proposals")
         if waiting and how == "confirm":
             bank.confirm(self.model, pick(waiting, n)["id"], who)
@@ -388,6 +411,7 @@ class PaymentMachine(RuleBasedStateMachine):
 
     @act(_has_batches, days=st.sampled_from((0, 1, 1, 3, 7, 7, 30, 130)), outcome=st.sampled_from(ChannelOutcome))
     def later(self, days: int, outcome: ChannelOutcome) -> None:
+        """Let days go by, or build the service anew."""
         if days == 0:
             self.house.restart()
             self.model.reach("restart")
@@ -408,15 +432,15 @@ class Outcome:
     reached: Counter[str]
 
 
-def prove_sequences(house: ModelHouse, *, sequences: int, chosen_seed: int) -> Outcome:
-    """Run so many sequences of so many steps; AssertionError with the shrunk steps on the first counter-example."""
+def prove_sequences(house: ModelHouse, *, sequences: int, chosen_seed: int, shrinks: bool = True) -> Outcome:
+    """Run so many sequences; AssertionError with the (shrunk) steps on the first counter-example."""
     reached: Counter[str] = Counter()
 
     class Machine(PaymentMachine):
         pass
 
     Machine.house, Machine.reached = house, reached
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         seed(chosen_seed)(Machine),
         settings=settings(
             max_examples=sequences,
@@ -425,7 +449,7 @@ def prove_sequences(house: ModelHouse, *, sequences: int, chosen_seed: int) -> O
             database=None,
             derandomize=False,
             print_blob=True,
-            phases=(Phase.generate, Phase.shrink),
+            phases=(Phase.generate, Phase.shrink) if shrinks else (Phase.generate,),
             suppress_health_check=list(HealthCheck),
         ),
     )

@@ -1,7 +1,7 @@
 """The proof `races`: acts that exclude each other, from many threads at once, on a real PostgreSQL.
 
-Whatever the order: one outcome, never over a limit by a cent, no 5xx, no deadlock. A round that finds anything else is a
-counter-example.
+Whatever the order: one outcome, never over a limit by a cent, no 5xx, no deadlock. A round that finds anything else is
+a counter-example.
 """
 
 import random
@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import timedelta
 from functools import partial
 from threading import Barrier
+from typing import Any
 
 import httpx2
 
@@ -21,11 +21,11 @@ from tests.proofs.model_checks import (
     one_claim_each,
     sums_are_equal,
 )
-from tests.proofs.model_house import ModelHouse, if_match, money
+from tests.proofs.model_house import ModelHouse, if_match
 from tests.proofs.model_memory import Limits, Model, Pay
 from tests.proofs.model_payroll import file_of
 from tests.proofs.model_people import path_of
-from tests.proofs.model_picture import Row, look
+from tests.proofs.model_picture import look
 from tests.support.house import PIN, WRONG_PIN
 
 THREADS = 32
@@ -77,14 +77,14 @@ class Round:
         """Confirm what must be confirmed before an approval."""
         self.house.people[0].acknowledge({"id": batch_id})
 
-    def shown(self, batch_id: str) -> dict[str, str | int]:
+    def shown(self, batch_id: str) -> dict[str, Any]:
         """Return a batch as it is shown."""
-        found: dict[str, str | int] = self.house.get(path_of(batch_id))
+        found: dict[str, Any] = self.house.get(path_of(batch_id))
         return found
 
-    def post(self, who: int, path: str, body: Mapping[str, object] = _WHY, *, revision: object = 1) -> httpx2.Response:
+    def post(self, who: int, path: str, body: Mapping[str, object] = _WHY, *, revision: int = 1) -> httpx2.Response:
         """Act as one of the people on a revision."""
-        return self.house.ask(who, "POST", path, json=dict(body), headers=if_match(int(str(revision))))
+        return self.house.ask(who, "POST", path, json=dict(body), headers=if_match(revision))
 
     def approving(self, batch_id: str, who: int, *, pin: str = PIN) -> Send:
         """Return the approval of a batch as it is shown now."""
@@ -199,7 +199,7 @@ def approve_new_reading(run: Round) -> None:
     """A reading that changes the run makes a new revision, or a batch of what came later: nothing unseen is paid."""
     batch_id = run.batch()
     changed = [Pay(person=2, account=2, cents=250_000), Pay(person=3, account=7, cents=250_000)]
-    sends = {
+    sends: dict[str, list[Send]] = {
         "approve": _four_times(partial(run.approving, batch_id), 24),
         "read": [partial(run.upload, changed)] * 8,
     }
@@ -228,9 +228,7 @@ def withdraw_deliver(run: Round) -> None:
     batch_id = run.batch()
     run.approve(batch_id)
     run.hand_out(batch_id)
-    file = run.shown(batch_id)["file"]
-    assert isinstance(file, dict)
-    seen = {"hash_seen": file["sha256"][:8]}
+    seen = {"hash_seen": run.shown(batch_id)["file"]["sha256"][:8]}
     deliver = partial(run.post, 0, path_of(batch_id, "deliveries"), seen)
     withdrawals = _four_times(lambda who: partial(run.post, who, path_of(batch_id, "withdrawals")))
     run.race({"deliver": [deliver] * (THREADS // 2), "withdraw": withdrawals})
