@@ -1,8 +1,9 @@
 """What holds after every step, whatever happened: checked on the database and on what people are shown."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import sqlalchemy as sa
@@ -29,7 +30,6 @@ def check_everything(model: Model, before: Picture) -> None:
         check(model)
     for check_step in _OF_A_STEP:
         check_step(model, before)
-    check_shown(model)
 
 
 # ----------------------------------------------------------------------------------------- of one picture
@@ -233,20 +233,27 @@ def _agreed(model: Model, batch_id: str, obligation: str | None, file: Row) -> b
 # ------------------------------------------------------------------------------------------------- shown
 
 
-def check_shown(model: Model) -> None:
-    """People are shown what stands in the database, and the headroom that the claims leave."""
-    shown = {each["id"]: each for each in model.house.get("/v1/payment-batches?limit=200")}
-    assert shown.keys() == model.now.batches.keys(), "the list of batches is not complete"
+def check_shown(model: Model, before: Picture) -> None:
+    """People are shown what stands in the database: every batch that a step changed."""
     for batch_id, batch in model.now.batches.items():
-        said = shown[batch_id]
-        assert (said["status"], said["revision"], said["digest"]) == (batch.status, batch.revision, batch.digest)
-        assert (said["number_of_transactions"], said["control_sum"]) == (batch.number, money(batch.cents))
-        counts = Counter(line.status for line in model.now.lines_of(batch_id))
-        assert said["counts"] == dict(counts), f"counts {said['counts']}, lines {dict(counts)}"
+        lines = model.now.lines_of(batch_id)
+        if batch != before.batches.get(batch_id) or lines != before.lines_of(batch_id):
+            _is_shown_right(model.house.get(f"/v1/payment-batches/{batch_id}"), batch, lines)
+
+
+def _is_shown_right(said: Mapping[str, Any], batch: Row, lines: Sequence[Row]) -> None:
+    assert (said["status"], said["revision"], said["digest"]) == (batch.status, batch.revision, batch.digest)
+    assert (said["number_of_transactions"], said["control_sum"]) == (batch.number, money(batch.cents))
+    counts = Counter(line.status for line in lines)
+    assert said["counts"] == dict(counts), f"counts {said['counts']}, lines {dict(counts)}"
 
 
 def check_the_end(model: Model) -> None:
-    """At the end: every file ever stored opens to the bytes of its hash, and a paid obligation is paid once."""
+    """At the end: the list shows every batch, and every file ever stored opens to the bytes of its hash."""
+    shown = {each["id"]: each for each in model.house.get("/v1/payment-batches?limit=200")}
+    assert shown.keys() == model.now.batches.keys(), "the list of batches is not complete"
+    for batch_id, batch in model.now.batches.items():
+        _is_shown_right(shown[batch_id], batch, model.now.lines_of(batch_id))
     ctx = model.house.service.context
     with transaction(ctx.engine) as session:
         for row in session.execute(sa.select(PaymentFile)).scalars():
@@ -284,4 +291,5 @@ _OF_A_STEP: tuple[Callable[[Model, Picture], None], ...] = (
     files_stay_as_they_were,
     claims_are_freed_by_people,
     late_lines_wait,
+    check_shown,
 )
