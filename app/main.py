@@ -112,6 +112,7 @@ def create_app(service: Service, *, with_worker: bool) -> FastAPI:
     app.state.context = service.context
     app.state.engine = service.context.engine
     app.state.clock = service.context.clock
+    app.state.identifier_secret = service.context.identifier_secret
     app.state.known_addresses = KnownAddresses()
     app.state.api_rate, webhook_rate = _rates(service.settings)
     app.state.admission = Admission(webhook_rate)

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Request, Response
+from fastapi import Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, StrictBool, StringConstraints
 from sqlmodel import Session
 
@@ -13,11 +13,23 @@ from app.auth.actor import Actor
 from app.auth.models import Mandate, Organization, Role, Scope
 from app.auth.people import Act
 from app.auth.web import ActorDep
+from app.core import idempotency
 from app.core.errors import Conflict, NotFound
+from app.core.idempotency import KeyReused
 from app.core.ids import new_id
-from app.core.web import SessionDep, answer, now_of, problems, router
+from app.core.web import (
+    SessionDep,
+    answer,
+    attempt_to,
+    idempotency_key,
+    now_of,
+    outcome_answer,
+    problems,
+    router,
+)
 
 routes = router(prefix="/v1", tags=["people"])
+KeyDep = Annotated[str | None, Depends(idempotency_key)]
 
 
 class NewEmployer(BaseModel):
@@ -102,12 +114,17 @@ def _membership(actor: Actor, row: Organization) -> MembershipOut:
     )
 
 
-@routes.post("/employers", status_code=201, response_model=OrganizationOut, responses=problems())
-def add_employer(request: Request, actor: ActorDep, session: SessionDep, body: NewEmployer) -> Response:
+@routes.post("/employers", status_code=201, response_model=OrganizationOut, responses=problems(KeyReused))
+def add_employer(request: Request, actor: ActorDep, session: SessionDep, key: KeyDep, body: NewEmployer) -> Response:
     """Add an employer. An office's admin gets a requested mandate; anybody else becomes its first admin."""
     actor.needs_scope(Scope.PREPARE)
-    row = people.add_employer(session, act_of(request, actor), actor, name=body.name)
-    return answer(201, _organization(row), Location=f"/v1/employers/{row.id}")
+
+    def act() -> tuple[int, dict[str, Any]]:
+        return 201, _organization(people.add_employer(session, act_of(request, actor), actor, name=body.name))
+
+    attempt = None if key is None else attempt_to(request, actor.user_id, key, body.model_dump(mode="json"))
+    outcome = idempotency.once(session, attempt, act)
+    return outcome_answer(outcome, Location=f"/v1/employers/{outcome.body['id']}")
 
 
 @routes.get("/employers", response_model=list[OrganizationOut], responses=problems())

@@ -4,7 +4,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Annotated, Any, cast
@@ -38,6 +38,7 @@ from app.core.errors import (
     Unavailable,
     UnsupportedMediaType,
 )
+from app.core.idempotency import MAXIMUM_KEY_LENGTH, Attempt, Outcome
 from app.core.strict_json import strict_json
 
 PROBLEM = "application/problem+json"
@@ -337,6 +338,48 @@ def if_match_revision(
 
 
 RevisionDep = Annotated[int, Depends(if_match_revision)]
+
+
+def idempotency_key(
+    idempotency_key: Annotated[
+        str | None, Header(description="The same key and body give the same answer; kept for ever.")
+    ] = None,
+) -> str | None:
+    """Return the Idempotency-Key; 422 when it has no usable form."""
+    if idempotency_key is None:
+        return None
+    if not 0 < len(idempotency_key) <= MAXIMUM_KEY_LENGTH or not idempotency_key.isascii():
+        message = f"Use 1 to {MAXIMUM_KEY_LENGTH} ASCII characters."
+        raise Invalid(errors=[Problem(pointer="header:Idempotency-Key", code="key", message=message)])
+    return idempotency_key
+
+
+KeyDep = Annotated[str | None, Depends(idempotency_key)]
+
+
+def attempt_to(request: Request, user_id: UUID, key: str, content: Mapping[str, Any]) -> Attempt:
+    """Return the attempt that this request of a person is: its key, its address, and what it asks.
+
+    Of the content only a keyed hash is kept, so a secret in it is part of what is asked and stored nowhere.
+    """
+    return Attempt(
+        user_id=user_id,
+        key=key,
+        route=f"{request.method} {request.url.path}",
+        body={**content, "if_match": request.headers.get("if-match")},
+        secret=request.app.state.identifier_secret,
+        now=now_of(request),
+    )
+
+
+def outcome_answer(outcome: Outcome, **headers: str) -> JSONResponse:
+    """Render what an act gave, marked when it is a stored answer, with the ETag of the batch when it is one."""
+    if outcome.replayed:
+        headers["Idempotent-Replayed"] = "true"
+    revision = outcome.body.get("revision")
+    if isinstance(revision, int):
+        headers["ETag"] = f'"r{revision}"'
+    return answer(outcome.status, outcome.body, **headers)
 
 
 class Cursor(BaseModel):

@@ -24,7 +24,7 @@ from app.core.errors import (
     UnsupportedMediaType,
 )
 from app.core.idempotency import KeyReused
-from app.core.web import RevisionDep, SessionDep, answer, problems, router
+from app.core.web import RevisionDep, SessionDep, answer, outcome_answer, problems, router
 from app.payments import bank_reports, comparing_files, delivering, holds, statements, two_people
 from app.payments.api import schemas, views
 from app.payments.api.common import (
@@ -34,7 +34,6 @@ from app.payments.api.common import (
     dump,
     notes_refusals,
     once,
-    outcome_answer,
     xml_body,
 )
 from app.payments.approving import visible_batch

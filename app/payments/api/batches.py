@@ -15,7 +15,7 @@ from app.core import idempotency
 from app.core.database import transaction
 from app.core.errors import AppError, Conflict, NotFound, PreconditionFailed, PreconditionRequired
 from app.core.idempotency import KeyReused
-from app.core.web import PageDep, RevisionDep, SessionDep, answer, next_link, problems, router
+from app.core.web import PageDep, RevisionDep, SessionDep, answer, next_link, outcome_answer, problems, router
 from app.payments import approving, deciding, digest, filing, refusals, reopening, revising
 from app.payments.api import schemas, views
 from app.payments.api.common import (
@@ -26,7 +26,6 @@ from app.payments.api.common import (
     etag,
     notes_refusals,
     once,
-    outcome_answer,
 )
 from app.payments.approving import Wish, visible_batch
 from app.payments.context import Context

@@ -4,16 +4,16 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Annotated, Any, cast
 
-from fastapi import Depends, Header, Request, Response
+from fastapi import Depends, Request, Response
 from pydantic import BaseModel
 from sqlmodel import Session
 
 from app.auth.actor import Actor
 from app.auth.web import ActorDep
 from app.core import idempotency
-from app.core.errors import Invalid, Problem, UnsupportedMediaType
-from app.core.idempotency import MAXIMUM_KEY_LENGTH, Attempt, Outcome
-from app.core.web import answer
+from app.core.errors import UnsupportedMediaType
+from app.core.idempotency import Attempt
+from app.core.web import attempt_to, idempotency_key, outcome_answer
 from app.payments import refusals
 from app.payments.context import Context
 from app.payments.transitions import Action
@@ -30,51 +30,20 @@ def context_of(request: Request) -> Context:
 
 ContextDep = Annotated[Context, Depends(context_of)]
 
-
-def idempotency_key(
-    idempotency_key: Annotated[
-        str | None, Header(description="The same key and body give the same answer; kept for ever.")
-    ] = None,
-) -> str | None:
-    """Return the Idempotency-Key; 422 when it has no usable form."""
-    if idempotency_key is None:
-        return None
-    if not 0 < len(idempotency_key) <= MAXIMUM_KEY_LENGTH or not idempotency_key.isascii():
-        message = f"Use 1 to {MAXIMUM_KEY_LENGTH} ASCII characters."
-        raise Invalid(errors=[Problem(pointer="header:Idempotency-Key", code="key", message=message)])
-    return idempotency_key
-
-
+# The routes of the domain take it from here, with the rest of what acting once needs.
 KeyDep = Annotated[str | None, Depends(idempotency_key)]
 
 
 def attempt_of(request: Request, ctx: Context, actor: Actor, key: str | None, body: BaseModel | None) -> Attempt | None:
     """Return the attempt that this request is, None when it has no key."""
-    if key is None:
-        return None
+    del ctx
     content = {} if body is None else body.model_dump(mode="json")
-    return Attempt(
-        user_id=actor.user_id,
-        key=key,
-        route=f"{request.method} {request.url.path}",
-        body={**content, "if_match": request.headers.get("if-match")},
-        secret=ctx.identifier_secret,
-        now=ctx.now(),
-    )
+    return None if key is None else attempt_to(request, actor.user_id, key, content)
 
 
 def once(session: Session, attempt: Attempt | None, act: Callable[[], tuple[int, dict[str, Any]]]) -> Response:
     """Act once for this key and answer; a repeat gets the stored answer, marked as such."""
     return outcome_answer(idempotency.once(session, attempt, act))
-
-
-def outcome_answer(outcome: Outcome) -> Response:
-    """Render what an act gave, with the ETag of the batch when it is one."""
-    headers = {"Idempotent-Replayed": "true"} if outcome.replayed else {}
-    revision = outcome.body.get("revision")
-    if isinstance(revision, int):
-        headers["ETag"] = etag(revision)
-    return answer(outcome.status, outcome.body, **headers)
 
 
 def notes_refusals(action: Action) -> Callable[[Route], Route]:

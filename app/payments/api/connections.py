@@ -1,5 +1,7 @@
 """Connections, administrations, links, uploads, and the runs that were seen."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -10,11 +12,12 @@ from sqlmodel import Session, col, select
 from app.auth.actor import Actor
 from app.auth.models import ProposalOutcome, Role, Scope
 from app.auth.web import ActorDep
+from app.core import idempotency
 from app.core.columns import any_of
 from app.core.database import transaction
 from app.core.errors import Conflict, NotFound, PayloadTooLarge, RequestTimeout, UnsupportedMediaType
-from app.core.idempotency import KeyReused
-from app.core.web import PageDep, SessionDep, answer, next_link, problems, router
+from app.core.idempotency import Attempt, KeyReused, Outcome
+from app.core.web import PageDep, SessionDep, answer, next_link, outcome_answer, problems, router
 from app.payments import connections, deciding, fetching, syncing, two_people, uploading
 from app.payments.api import schemas, views
 from app.payments.api.bank import WAITING
@@ -51,18 +54,48 @@ def _connection(row: Connection, *, webhook_url: str | None = None) -> dict[str,
     )
 
 
-@routes.post("/connections", status_code=201, response_model=schemas.ConnectionOut, responses=problems(Conflict))
-def add_connection(ctx: ContextDep, actor: ActorDep, session: SessionDep, body: schemas.NewConnectionIn) -> Response:
+class _AsAsked(schemas.NewConnectionIn):
+    """A connection as it was asked for, with its secret: what a key stands for. Only a keyed hash of it is kept."""
+
+    token: str  # type: ignore[assignment]
+
+
+@routes.post(
+    "/connections", status_code=201, response_model=schemas.ConnectionOut, responses=problems(Conflict, KeyReused)
+)
+def add_connection(
+    request: Request, ctx: ContextDep, actor: ActorDep, session: SessionDep, key: KeyDep, body: schemas.NewConnectionIn
+) -> Response:
     """Add a connection. The webhook address is in this answer only; the secret is never shown again."""
     actor.needs_scope(Scope.PREPARE)
+    secret = body.token.get_secret_value()
     wanted = NewConnection(
         organization_id=body.organization_id,
         kind=body.kind,
-        credentials=SourceCredentials(username=body.username, secret=body.token.get_secret_value(), domain=body.domain),
+        credentials=SourceCredentials(username=body.username, secret=secret, domain=body.domain),
     )
-    row, token = connections.add_connection(ctx, session, actor, wanted)
-    url = None if token is None else connections.webhook_url(ctx, token)
-    return answer(201, _connection(row, webhook_url=url), Location=f"/v1/connections/{row.id}")
+
+    def act() -> tuple[Connection, str | None]:
+        return connections.add_connection(ctx, session, actor, wanted)
+
+    asked = _AsAsked.model_construct(**{**body.model_dump(), "token": secret})
+    answered = _once_with_address(ctx, session, attempt_of(request, ctx, actor, key, asked), act)
+    return outcome_answer(answered, Location=f"/v1/connections/{answered.body['id']}")
+
+
+def _once_with_address(
+    ctx: Context, session: Session, attempt: Attempt | None, act: Callable[[], tuple[Connection, str | None]]
+) -> Outcome:
+    """Act once and show the new webhook address, this once: what is stored for a repeat does not hold it."""
+    made: list[str] = []
+
+    def without_address() -> tuple[int, dict[str, Any]]:
+        row, token = act()
+        made.extend([] if token is None else [connections.webhook_url(ctx, token)])
+        return 201, _connection(row)
+
+    outcome = idempotency.once(session, attempt, without_address)
+    return replace(outcome, body={**outcome.body, "webhook_url": made[0] if made else None})
 
 
 @routes.get("/connections", response_model=list[schemas.ConnectionOut], responses=problems())
@@ -115,26 +148,40 @@ def _own_connection(session: Session, actor: Actor, connection_id: UUID) -> Conn
     return row
 
 
-@routes.post("/connections/{connection_id}/check", response_model=schemas.ConnectionOut, responses=problems(Conflict))
-def check_connection(ctx: ContextDep, actor: ActorDep, connection_id: UUID) -> Response:
+@routes.post(
+    "/connections/{connection_id}/check",
+    response_model=schemas.ConnectionOut,
+    responses=problems(Conflict, KeyReused),
+)
+def check_connection(request: Request, ctx: ContextDep, actor: ActorDep, key: KeyDep, connection_id: UUID) -> Response:
     """Test en sla op: call each needed operation once and say by its exact name what was ok, denied or failed."""
+    attempt = attempt_of(request, ctx, actor, key, None)
     with transaction(ctx.engine) as session:
         _own_connection(session, actor, connection_id)
+        before = idempotency.stored(session, attempt)
+    if before is not None:
+        return outcome_answer(before)
     row = connections.check_connection(ctx, connection_id, actor=actor.as_history())
-    return answer(200, _connection(row))
+    with transaction(ctx.engine) as session:
+        return once(session, attempt, lambda: (200, _connection(row)))
 
 
 @routes.post(
     "/connections/{connection_id}/webhook-token",
     status_code=201,
     response_model=schemas.ConnectionOut,
-    responses=problems(Conflict),
+    responses=problems(Conflict, KeyReused),
 )
-def rotate_webhook_token(ctx: ContextDep, actor: ActorDep, session: SessionDep, connection_id: UUID) -> Response:
+def rotate_webhook_token(
+    request: Request, ctx: ContextDep, actor: ActorDep, session: SessionDep, key: KeyDep, connection_id: UUID
+) -> Response:
     """Make a new webhook address, shown this once; the old one goes on for a grace time."""
     row = _own_connection(session, actor, connection_id)
-    token = connections.rotate_webhook_token(ctx, session, actor, row)
-    return answer(201, _connection(row, webhook_url=connections.webhook_url(ctx, token)))
+
+    def act() -> tuple[Connection, str | None]:
+        return row, connections.rotate_webhook_token(ctx, session, actor, row)
+
+    return outcome_answer(_once_with_address(ctx, session, attempt_of(request, ctx, actor, key, None), act))
 
 
 def _administration(row: Administration, link: AdministrationLink | None) -> dict[str, Any]:
@@ -256,8 +303,10 @@ def _change_link(ctx: Context, session: Session, actor: Actor, row: Administrati
     return answer(202, dump(views.proposals_out(session, [proposal])[0]))
 
 
-@routes.post("/administrations/{administration_id}/sync", status_code=202, responses=problems(Conflict))
-def sync_administration(ctx: ContextDep, actor: ActorDep, session: SessionDep, administration_id: UUID) -> Response:
+@routes.post("/administrations/{administration_id}/sync", status_code=202, responses=problems(Conflict, KeyReused))
+def sync_administration(
+    request: Request, ctx: ContextDep, actor: ActorDep, session: SessionDep, key: KeyDep, administration_id: UUID
+) -> Response:
     """Nu ophalen: ask the source for new runs and fetch again what failed. Safe to repeat."""
     actor.needs_scope(Scope.PREPARE)
     row = connections.visible_administration(session, actor, administration_id)
@@ -266,9 +315,13 @@ def sync_administration(ctx: ContextDep, actor: ActorDep, session: SessionDep, a
         raise connections.ConnectionNotPassed(
             "This connection is not asked: it must pass its check first (POST /v1/connections/{id}/check)."
         )
-    runs = fetching.fetch_again(ctx, session, row.id, actor=actor.as_history())
-    syncing.poke(ctx, session, connection.id)
-    return answer(202, {"administration_id": str(row.id), "runs_fetched_again": [str(each) for each in runs]})
+
+    def act() -> tuple[int, dict[str, Any]]:
+        runs = fetching.fetch_again(ctx, session, row.id, actor=actor.as_history())
+        syncing.poke(ctx, session, connection.id)
+        return 202, {"administration_id": str(row.id), "runs_fetched_again": [str(each) for each in runs]}
+
+    return once(session, attempt_of(request, ctx, actor, key, None), act)
 
 
 @routes.post(

@@ -1,0 +1,132 @@
+"""Every POST that acts takes an Idempotency-Key: the same key and body act once and give the same answer."""
+
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+
+from tests.contracts.fake_source import FakePayroll
+from tests.support.connected import add_connection
+from tests.support.house import SECOND_IBAN, House, document, lines
+
+# What only compares, takes raw files (known again by their content), or is called by payroll packages.
+_WITHOUT = {
+    "/v1/payment-files/comparison",
+    "/v1/status-reports",
+    "/v1/administrations/{administration_id}/payroll-files",
+    "/client/{webhook_token}/webhooks/paymentsbatch",
+}
+_REPLAYED = "idempotent-replayed"
+
+
+def _takes_key(operation: dict[str, Any]) -> bool:
+    return "idempotency-key" in {each["name"].lower() for each in operation.get("parameters", ())}
+
+
+def test_every_post_that_acts_takes_a_key(app: FastAPI) -> None:
+    """The documentation says of each route whether it takes a key, and only what cannot act twice takes none."""
+    posts = {path: each["post"] for path, each in app.openapi()["paths"].items() if "post" in each}
+
+    without = {path for path, operation in posts.items() if not _takes_key(operation)}
+
+    assert without == _WITHOUT
+    assert len(posts) > 25
+
+
+def _ending(house: House, what: str) -> tuple[str, dict[str, Any]]:
+    """Return what ends a line or a batch of a new run."""
+    batch_id = house.uploaded_batch()["id"]
+    if what in {"paid-elsewhere", "waiver"}:
+        return f"/v1/transfers/{house.transfers(batch_id)[0]['id']}/{what}", {"reason": "r"}
+    return f"/v1/payment-batches/{batch_id}/{what}", {"reason": "r"}
+
+
+def _call(house: House, payroll: FakePayroll, name: str) -> tuple[str, dict[str, Any]]:
+    """Return path and body of one cheap call by its name."""
+    employer = f"/v1/employers/{house.employer_id}"
+    if name in {"rejection", "cancellation", "holds", "paid-elsewhere", "waiver"}:
+        return _ending(house, name)
+    if name in {"check", "webhook-token"}:
+        made = add_connection(house.boss, house.employer_id, payroll)
+        return f"/v1/connections/{made['id']}/{name}", {}
+    if name == "sync":
+        payroll.add_administration("2100")
+        made = add_connection(house.boss, house.employer_id, payroll)
+        rows = house.boss.get(f"/v1/connections/{made['id']}/administrations").json()
+        return f"/v1/administrations/{rows[0]['id']}/sync", {}
+    if name == "acknowledgement":
+        sent = house.upload(document(lines(2))).json()
+        batch_id = sent["payment_batch_ids"][0]
+        finding = next(each for each in house.findings(batch_id) if each["needs_acknowledgement"])
+        return f"/v1/payment-batches/{batch_id}/findings/{finding['id']}/acknowledgement", {}
+    if name == "confirmation":
+        account = house.boss.post(f"{employer}/debtor-accounts", {"iban": SECOND_IBAN, "holder_name": "J"}).json()
+        stated = {"holder_name": "J", "authorised_person": "J", "evidence": "E"}
+        return f"/v1/debtor-accounts/{account['id']}/confirmation", stated
+    upload = {"organization_id": str(house.employer_id), "kind": "upload"}
+    return {
+        "employers": ("/v1/employers", {"name": "Slagerij"}),
+        "connections": ("/v1/connections", upload),
+        "administrations": (f"/v1/connections/{house.connection_id}/administrations", {"number": "2", "name": "N"}),
+        "debtor-accounts": (f"{employer}/debtor-accounts", {"iban": SECOND_IBAN, "holder_name": "J"}),
+        "members": (f"{employer}/members", {"email": "a@b.example", "name": "A", "role": "approver"}),
+    }[name]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("employers", "connections", "administrations", "debtor-accounts", "confirmation", "members"),
+        *("check", "webhook-token", "sync", "acknowledgement", "rejection", "cancellation", "holds"),
+        *("paid-elsewhere", "waiver"),
+    ],
+)
+def test_a_repeated_act_is_done_once_and_answered_the_same(house: House, payroll: FakePayroll, name: str) -> None:
+    """The second time nothing new stands in the history and the answer is the first one, without what is shown once."""
+    path, body = _call(house, payroll, name)
+    headers = {"Idempotency-Key": f"once-{name}", "If-Match": '"r1"'}
+
+    first = house.boss.post(path, body, headers=headers)
+    told = house.events()
+    second = house.boss.post(path, body, headers=headers)
+
+    assert first.status_code in {200, 201, 202}, first.text
+    assert (second.status_code, second.headers.get(_REPLAYED)) == (first.status_code, "true")
+    assert {**second.json(), "webhook_url": None} == {**first.json(), "webhook_url": None}
+    assert house.events() == told
+    assert _REPLAYED not in first.headers
+
+
+def test_the_webhook_address_is_shown_once_and_kept_nowhere(house: House, payroll: FakePayroll) -> None:
+    """A repeated call that made an address gives the same connection without it, and no stored answer holds it."""
+    made = add_connection(house.boss, house.employer_id, payroll)
+    headers = {"Idempotency-Key": "rotate"}
+    path = f"/v1/connections/{made['id']}/webhook-token"
+
+    first, second = (house.boss.post(path, headers=headers) for _ in range(2))
+
+    secret = first.json()["webhook_url"].split("/")[-3]
+    assert second.json()["webhook_url"] is None
+    with house.ctx.engine.connect() as connection:
+        stored = connection.exec_driver_sql("SELECT answer::text FROM idempotency_key").scalars().all()
+    assert len(stored) == 1
+    assert secret not in "".join(stored)
+
+
+def test_a_key_with_another_secret_is_another_request(house: House, payroll: FakePayroll) -> None:
+    """The token of a connection counts in what a key stands for, though it is stored nowhere in the clear."""
+    credentials = payroll.credentials
+    body = {
+        "organization_id": str(house.employer_id),
+        "kind": "nmbrs_soap",
+        "username": credentials.username,
+        "token": credentials.secret,
+        "domain": credentials.domain,
+    }
+    headers = {"Idempotency-Key": "connect"}
+
+    first = house.boss.post("/v1/connections", body, headers=headers)
+    other = house.boss.post("/v1/connections", {**body, "token": "another"}, headers=headers)
+
+    assert first.status_code == 201
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
