@@ -65,6 +65,21 @@ def test_the_comparison_names_the_line_that_was_edited(house: House) -> None:
     assert stored["differences"] == []
 
 
+def test_a_file_of_another_tenant_is_not_known(house: House, other_house: House) -> None:
+    """Whether a file was made here for somebody else is not told: it is answered like one that nobody knows."""
+    batch = house.approved()
+    stored = house.handed_out(batch["id"])
+    unknown = stored.replace(batch["file"]["message_id"].encode(), b"NOBODYS")
+
+    foreign, nobodys = (
+        other_house.boss.call("POST", "/v1/payment-files/comparison", content=data, headers=_XML)
+        for data in (stored, unknown)
+    )
+
+    assert _outcome(foreign) == (422, "not_our_file")
+    assert foreign.json() == nobodys.json()
+
+
 @pytest.mark.parametrize("seen", ["", " ", "a", "0000000"])
 def test_a_hash_of_less_than_eight_characters_proves_nothing(house: House, seen: str) -> None:
     """A part so short that another file may begin with it too is refused, and delivers nothing."""

@@ -1,0 +1,131 @@
+"""Odd amounts and people: paid by hand before, split over accounts, nothing to pay, everybody left out."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.contracts.fake_source import FakePayroll
+from tests.payments.payments_of import dutch_iban
+from tests.support.connected import Connected, connect
+from tests.support.house import House, document, lines
+
+
+@pytest.fixture
+def connected(house: House, payroll: FakePayroll) -> Connected:
+    """An administration that is read through a connection."""
+    return connect(house, payroll)
+
+
+def _exclude(house: House, batch_id: str, line: dict[str, Any]) -> None:
+    answer = house.boss.call(
+        "PATCH",
+        f"/v1/payment-batches/{batch_id}/transfers/{line['id']}",
+        json={"decision": "exclude", "reason": "Left out"},
+        headers={"If-Match": f'"r{house.batch(batch_id)["revision"]}"'},
+    )
+    assert answer.status_code == 200, answer.text
+
+
+def test_an_advance_that_was_paid_by_hand_stays_out_of_every_reading(connected: Connected) -> None:
+    """Said to be paid elsewhere, a line leaves the batch, and comes back with no later reading and no follow-up."""
+    house = connected.house
+    batch = connected.fetched()
+    line = house.transfers(batch["id"])[0]["id"]
+    said = house.boss.post(f"/v1/transfers/{line}/paid-elsewhere", {"reason": "Advance of 12 November, by hand"})
+    connected.poll()
+
+    approved = house.boss.approve(house.batch(batch["id"]))
+
+    assert said.status_code == 201
+    assert approved.json()["counts"] == {"paid_elsewhere": 1, "in_file": 2}
+    assert house.boss.get("/v1/unpaid-transfers").json() == []
+    assert house.boss.post("/v1/follow-up-batches", {"transfer_ids": [line]}).status_code == 422
+
+
+def test_a_net_that_is_split_over_two_accounts_is_two_lines(connected: Connected) -> None:
+    """Two parts of one net to two accounts of a person are both paid, to the cent as the source rounded them."""
+    row = lines(1)[0]
+    parts = [replace(row, amount="1250.01"), replace(row, amount="1250.00", iban=dutch_iban(12))]
+
+    batch = connected.approved(parts)
+
+    assert batch["control_sum"]["amount"] == "2500.01"
+    assert [line["amount"]["amount"] for line in connected.house.transfers(batch["id"])] == ["1250.01", "1250.00"]
+
+
+def test_a_run_whose_parts_do_not_add_up_is_no_batch(connected: Connected) -> None:
+    """A cent of rounding between the lines and the total of the source: doubtful, with both figures, and no batch."""
+    wrong = document(lines(2)).replace(b"<CtrlSum>5001.00</CtrlSum>", b"<CtrlSum>5001.01</CtrlSum>")
+    connected.payroll.add_run(connected.source, document=wrong)
+
+    connected.poll()
+
+    (run,) = connected.runs()
+    assert (run["state"], run["reason_code"], connected.batches()) == ("doubtful", "totals_differ", [])
+    assert "5001.00" in run["reason"]
+    assert "5001.01" in run["reason"]
+
+
+@pytest.mark.parametrize("amount", ["0.00", "-0.01", "-2500.00"])
+def test_a_line_of_nothing_or_less_is_shown_and_the_others_are_paid(house: House, amount: str) -> None:
+    """Somebody takes no salary this month, or owes some: their line is invalid and says why; the others are paid."""
+    batch = house.uploaded_batch(document([replace(lines(1)[0], amount=amount), *lines(3)[1:]]))
+
+    approved = house.boss.approve(batch)
+
+    assert batch["counts"] == {"payable": 2, "invalid": 1}
+    assert "amount_not_positive" in [each["code"] for each in house.findings(batch["id"])]
+    assert (approved.status_code, approved.json()["number_of_transactions"]) == (201, 2)
+
+
+def test_only_a_director_without_salary_is_nothing_to_pay(house: House) -> None:
+    """The only line is zero: the batch is there, says so, and asks nobody to approve nothing."""
+    batch = house.uploaded_batch(document([replace(lines(1)[0], amount="0.00")]))
+
+    refused = house.boss.approve(batch)
+
+    assert batch["counts"] == {"invalid": 1}
+    assert (refused.status_code, refused.json()["code"]) == (409, "nothing_to_pay")
+
+
+def test_a_batch_of_which_every_line_is_left_out_is_not_approved(house: House) -> None:
+    """All lines excluded: there is no file of nothing, and every line stays on the list once the batch ends."""
+    batch = house.uploaded_batch(document(lines(2)))
+    for line in house.transfers(batch["id"]):
+        _exclude(house, batch["id"], line)
+
+    refused = house.boss.approve(house.batch(batch["id"]))
+    revision = house.batch(batch["id"])["revision"]
+    path = f"/v1/payment-batches/{batch['id']}/rejection"
+    house.boss.post(path, {"reason": "Nobody"}, headers={"If-Match": f'"r{revision}"'})
+
+    assert (refused.status_code, refused.json()["code"]) == (409, "nothing_to_pay")
+    assert len(house.boss.get("/v1/unpaid-transfers").json()) == 2
+
+
+def test_a_line_left_out_stays_out_when_the_run_is_read_again(connected: Connected) -> None:
+    """Excluded with a reason, a line is not put back by a new reading, and it is owed after the batch was approved."""
+    house = connected.house
+    batch = connected.fetched()
+    _exclude(house, batch["id"], house.transfers(batch["id"])[0])
+    connected.poll()
+
+    approved = house.boss.approve(house.batch(batch["id"]))
+    connected.poll()
+
+    assert approved.json()["counts"] == {"excluded": 1, "in_file": 2}
+    assert [each["transfer"]["status"] for each in house.boss.get("/v1/unpaid-transfers").json()] == ["excluded"]
+    assert len(connected.batches()) == 1
+
+
+def test_no_get_of_a_batch_moves_it(house: House) -> None:
+    """A mail scanner that opens every address of a batch, file included, approves and changes nothing."""
+    batch = house.uploaded_batch()
+    path = f"/v1/payment-batches/{batch['id']}"
+    parts = ["", "/transfers", "/findings", "/comparison", "/canonical", "/files", "/file", "/history", "/approvals"]
+
+    for part in parts:
+        assert house.boss.get(f"{path}{part}").status_code in {200, 404, 405, 409}, part
+
+    assert house.batch(batch["id"]) == batch
