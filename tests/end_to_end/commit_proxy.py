@@ -2,8 +2,8 @@
 
 It reads the wire protocol only as far as it must: which statement is run, whether a transaction is open, and how many
 rows each statement touched. A commit counts when its transaction wrote something: a COMMIT, or a statement outside a
-transaction, which PostgreSQL commits by itself at the Sync that follows it. What is written all the time does not count:
-heartbeats and periodic jobs of the job engine, and the allowance that every request takes.
+transaction, which PostgreSQL commits by itself at the Sync that follows it. What is written all the time does not
+count: heartbeats and periodic jobs of the job engine, and the allowance that every request takes.
 """
 
 import os

@@ -100,7 +100,7 @@ def _load(town: Town, journal: Journal, done: threading.Event, chance: random.Ra
 
 def count(town: Town, journal: Journal) -> None:
     """Compare what is stored with what was acknowledged and finished."""
-    stored = _stored_webhooks(town)
+    stored = stored_webhooks(town)
     lost = [digest for digest in journal.acknowledged if stored.get(digest, 0) == 0]
     doubled = [digest for digest in journal.acknowledged if stored.get(digest, 0) > 1]
     assert not lost, f"{len(lost)} acknowledged webhooks are not stored"
@@ -114,7 +114,8 @@ def count(town: Town, journal: Journal) -> None:
     _no_obligation_twice(town)
 
 
-def _stored_webhooks(town: Town) -> dict[str, int]:
+def stored_webhooks(town: Town) -> dict[str, int]:
+    """Return how often each body is stored, by its SHA-256."""
     with town.ctx.engine.connect() as connection:
         rows = connection.execute(sa.text("SELECT body_sha256, count(*) FROM webhook_delivery GROUP BY 1"))
         return {str(row[0]): int(row[1]) for row in rows}

@@ -5,8 +5,10 @@ it is found dead. What was answered is kept, so that it can be held against what
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from typing import Any
 from uuid import UUID, uuid4
@@ -32,13 +34,14 @@ class HandedOut:
 
 @dataclass
 class Payday:
-    """One run of one employer. `acknowledged` are the SHA-256 of webhooks that were answered with 202."""
+    """One run of one employer. `posted` and `acknowledged` know webhooks by their SHA-256: how often sent, answered."""
 
     town: Town
     second: Person
     run_id: int
     is_busy: Callable[[], bool]
-    acknowledged: list[str] = field(default_factory=list)
+    posted: Counter[str] = field(default_factory=Counter)
+    acknowledged: set[str] = field(default_factory=set)
     handed_out: list[HandedOut] = field(default_factory=list)
     restarts: int = 0
     batch_id: str = ""
@@ -71,14 +74,14 @@ class Payday:
         """Post Run Einde a few times: the first is stored with a job, the others beside the job that waits."""
         for _ in range(_WEBHOOKS):
             body = json.dumps({"companyId": COMPANY, "runId": self.run_id, "mark": str(uuid4())}).encode()
-            headers = {"Content-Type": "application/json"}
-            answer = self.until_answered(
-                lambda body=body: httpx.post(  # type: ignore[misc]
-                    self.town.webhook_url, content=body, headers=headers, trust_env=False, timeout=60
-                )
-            )
+            answer = self.until_answered(partial(self._post_webhook, body))
             assert answer.status_code == 202, answer.text
-            self.acknowledged.append(sha256(body).hexdigest())
+            self.acknowledged.add(sha256(body).hexdigest())
+
+    def _post_webhook(self, body: bytes) -> httpx.Response:
+        self.posted[sha256(body).hexdigest()] += 1
+        headers = {"Content-Type": "application/json"}
+        return httpx.post(self.town.webhook_url, content=body, headers=headers, trust_env=False, timeout=60)
 
     def wait_for_batch(self) -> None:
         """Wait until the run is a batch and no worker has anything left to do."""
