@@ -5,7 +5,7 @@ Pure. The sweep writes each code once in the history; the view shows them as lon
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Self
 
 from app.core.clock import amsterdam_date
@@ -14,6 +14,7 @@ from app.payments.bank_profiles import BankProfile
 from app.payments.models import BankStatus, BatchStatus, LinkMode, PaymentBatch, PaymentFile
 
 PROOF_WITHIN_BANK_DAYS = 3
+_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,9 +83,16 @@ def _no_word_after(standing: Standing, now: datetime) -> bool:
     return waits and amsterdam_date(now) >= first
 
 
+def last_day_without_proof(today: date) -> date:
+    """Return the last day of delivery for which the bank should have said something by now."""
+    day = calendar.add_bank_days(today, -PROOF_WITHIN_BANK_DAYS - 1)
+    while calendar.add_bank_days(day + _DAY, PROOF_WITHIN_BANK_DAYS) <= today:
+        day += _DAY
+    return day
+
+
 def _no_proof(standing: Standing, now: datetime) -> bool:
     """Delivered three bank days ago, and nothing shows that the bank has it."""
     if standing.status != BatchStatus.DELIVERED or standing.delivered_at is None or standing.is_proven:
         return False
-    due = calendar.add_bank_days(amsterdam_date(standing.delivered_at), PROOF_WITHIN_BANK_DAYS)
-    return amsterdam_date(now) >= due
+    return amsterdam_date(standing.delivered_at) <= last_day_without_proof(amsterdam_date(now))

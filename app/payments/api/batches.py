@@ -1,10 +1,12 @@
 """Batches: look, change, approve, reject, hand out, deliver."""
 
-from typing import Annotated, Any
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import sqlalchemy as sa
-from fastapi import Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 from pydantic import SecretStr
 from sqlmodel import Session, col, select
 
@@ -12,6 +14,7 @@ from app.auth.actor import Actor
 from app.auth.models import Scope
 from app.auth.web import ActorDep
 from app.core import idempotency
+from app.core.clock import AMSTERDAM, amsterdam_date
 from app.core.database import transaction
 from app.core.errors import AppError, Conflict, NotFound, PreconditionFailed, PreconditionRequired
 from app.core.idempotency import KeyReused
@@ -28,6 +31,7 @@ from app.payments.api.common import (
     once,
 )
 from app.payments.approving import Wish, visible_batch
+from app.payments.attention import last_day_without_proof
 from app.payments.context import Context
 from app.payments.deciding import AnotherPersonNeeded, Edit, LineDecision
 from app.payments.errors import (
@@ -40,7 +44,7 @@ from app.payments.errors import (
     PaymentLimitExceeded,
     SourceUnreachable,
 )
-from app.payments.models import BatchStatus, CreditTransfer, Finding, PaymentBatch
+from app.payments.models import BankStatus, BatchStatus, CreditTransfer, Finding, LinkMode, PaymentBatch, PaymentFile
 from app.payments.transitions import Action, authorise
 
 routes = router(prefix="/v1", tags=["payment batches"])
@@ -51,6 +55,26 @@ def _body(ctx: Context, session: Session, actor: Actor, batch: PaymentBatch) -> 
     return dump(views.batch_out(ctx, session, actor, batch))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchFilter:
+    """Which batches a list holds; None is no condition."""
+
+    status: BatchStatus | None
+    employer_id: UUID | None
+    administration_id: UUID | None
+    attention: Literal["no_proof"] | None
+
+
+def batch_filter(
+    status: Annotated[BatchStatus | None, Query()] = None,
+    employer_id: Annotated[UUID | None, Query()] = None,
+    administration_id: Annotated[UUID | None, Query()] = None,
+    attention: Annotated[Literal["no_proof"] | None, Query()] = None,
+) -> BatchFilter:
+    """Return the conditions of a list of batches."""
+    return BatchFilter(status=status, employer_id=employer_id, administration_id=administration_id, attention=attention)
+
+
 @routes.get("/payment-batches", response_model=list[schemas.BatchOut], responses=problems())
 def list_batches(
     request: Request,
@@ -58,23 +82,26 @@ def list_batches(
     actor: ActorDep,
     session: SessionDep,
     page: PageDep,
-    status: Annotated[BatchStatus | None, Query()] = None,
-    employer_id: Annotated[UUID | None, Query()] = None,
-    administration_id: Annotated[UUID | None, Query()] = None,
+    wanted: Annotated[BatchFilter, Depends(batch_filter)],
 ) -> Response:
-    """Return the batches of the caller's employers, newest first."""
+    """Return the batches of the caller's employers, newest first.
+
+    `attention=no_proof`: those delivered three bank days ago or more of which nothing shows that the bank has them.
+    """
     actor.needs_scope(Scope.READ)
-    employers = actor.readable_employers & {employer_id} if employer_id else actor.readable_employers
+    employers = actor.readable_employers & {wanted.employer_id} if wanted.employer_id else actor.readable_employers
     statement = (
         select(PaymentBatch)
         .where(col(PaymentBatch.employer_id).in_(employers))
         .order_by(col(PaymentBatch.created_at).desc(), col(PaymentBatch.id).desc())
         .limit(page.limit + 1)
     )
-    if status is not None:
-        statement = statement.where(PaymentBatch.status == status)
-    if administration_id is not None:
-        statement = statement.where(PaymentBatch.administration_id == administration_id)
+    if wanted.status is not None:
+        statement = statement.where(PaymentBatch.status == wanted.status)
+    if wanted.administration_id is not None:
+        statement = statement.where(PaymentBatch.administration_id == wanted.administration_id)
+    if wanted.attention is not None:
+        statement = statement.where(_without_proof(ctx))
     if page.cursor is not None:
         key = sa.tuple_(col(PaymentBatch.created_at), col(PaymentBatch.id))
         statement = statement.where(key < sa.tuple_(page.cursor.moment, page.cursor.id))
@@ -82,6 +109,22 @@ def list_batches(
     more = rows[: page.limit]
     headers = next_link(request, more[-1].created_at, more[-1].id) if len(rows) > page.limit else {}
     return answer(200, [dump(each) for each in views.batches_out(ctx, session, actor, more)], **headers)
+
+
+def _without_proof(ctx: Context) -> sa.ColumnElement[bool]:
+    last = last_day_without_proof(amsterdam_date(ctx.now()))
+    until = datetime.combine(last + timedelta(days=1), time(), tzinfo=AMSTERDAM)
+    silent = sa.exists().where(
+        col(PaymentFile.batch_id) == col(PaymentBatch.id),
+        col(PaymentFile.voided_at).is_(None),
+        col(PaymentFile.bank_status) == BankStatus.NONE,
+    )
+    return sa.and_(
+        col(PaymentBatch.status) == BatchStatus.DELIVERED,
+        col(PaymentBatch.mode) == LinkMode.LIVE,
+        col(PaymentBatch.delivered_at) < until,
+        silent,
+    )
 
 
 @routes.get("/payment-batches/{batch_id}", response_model=schemas.BatchOut, responses=problems())
