@@ -14,6 +14,8 @@ import structlog
 
 _IBAN = re.compile(r"\b[A-Z]{2}[0-9]{2}(?:[ ]?[A-Z0-9]){11,30}\b")
 _TOKEN = re.compile(r"\b(lst|lsw)_[A-Za-z0-9_-]{20,}")
+# PostgreSQL quotes the row that it refuses: names, amounts and all.
+_QUOTED_ROW = re.compile(r"\b(DETAIL|CONTEXT):[^\n]*")
 _WEBHOOK_PATH = re.compile(r"/client/(?!\{webhook_token\})[^/\s\"]+/")  # the template of the route may stand
 
 
@@ -52,12 +54,13 @@ def configure_logging(level: str) -> None:
 
 
 def mask_event(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Mask what looks like an IBAN, a token or a webhook address in every text of a log event."""
+    """Mask IBANs, tokens, webhook addresses and rows that PostgreSQL quotes in every text of a log event."""
     return {key: mask(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
 def mask(text: str) -> str:
-    """Return the text with IBANs, tokens and webhook addresses masked."""
+    """Return the text with IBANs, tokens, webhook addresses and rows that PostgreSQL quotes masked."""
+    text = _QUOTED_ROW.sub(r"\1: ***", text)
     text = _TOKEN.sub(r"\1_***", text)
     text = _WEBHOOK_PATH.sub("/client/***/", text)
     return _IBAN.sub("IBAN***", text)
