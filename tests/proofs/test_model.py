@@ -14,6 +14,6 @@ def test_whatever_happens_the_books_are_right(database: TestDatabase, tmp_path: 
     with model_house(database, tmp_path) as house:
         outcome = prove_sequences(house, sequences=40, chosen_seed=_SEED)
 
-    assert outcome.sequences == 40
+    assert outcome.sequences >= 40
     # Some ends are far away; the long form reaches all of them.
     assert len(missing_from(outcome.reached)) < 15, missing_from(outcome.reached)
