@@ -81,9 +81,9 @@ class CommitProxy:
     folder: Path
     commits: list[str] = field(default_factory=list)
     jobs: set[int] = field(default_factory=set)
-    struck: list[str] = field(default_factory=list)
     _strike: Strike | None = None
     _left: int = 0
+    _fell: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _periodic_jobs: set[int] = field(default_factory=set)
 
@@ -91,6 +91,11 @@ class CommitProxy:
         """Strike at a commit from now on; None: not at all."""
         with self._lock:
             self._strike, self._left = strike, strike.nth if strike else 0
+            self._fell.clear()
+
+    def has_struck(self, *, within_seconds: float) -> bool:
+        """Say whether the strike fell; wait for it so long, because a commit may wrongly come after the answer."""
+        return self._fell.wait(within_seconds)
 
     def url(self, database_url: str) -> str:
         """Return the address of the same database through this proxy."""
@@ -123,20 +128,20 @@ class CommitProxy:
                 return None
             side = self._strike.side
             if side is Side.BEFORE:
-                self._hit(what)
+                self._hit()
             return side
 
-    def reach_answer(self, what: str) -> None:
+    def reach_answer(self) -> None:
         """Strike: PostgreSQL has committed, and the service does not know it yet."""
         with self._lock:
-            self._hit(what)
+            self._hit()
 
-    def _hit(self, what: str) -> None:
+    def _hit(self) -> None:
         if self._strike is None:
             return
         strike, self._strike = self._strike, None
-        self.struck.append(what)
         strike.act()
+        self._fell.set()
 
 
 class _Gone(Exception):
@@ -159,7 +164,7 @@ class _Session:
         self._held: bytes | None = None  # a Sync that would commit; it waits until its statements have been answered
         self._open = False
         self._written: set[str] = set()
-        self._committing: str | None = None
+        self._committing = False
         self._ends: int | None = None
 
     def run(self) -> None:
@@ -234,14 +239,14 @@ class _Session:
         side = self._proxy.reach(what)
         if side is Side.BEFORE:
             raise _Gone
-        self._committing = what if side is Side.AFTER else None
+        self._committing = side is Side.AFTER
 
     def _take_from_server(self) -> None:
         answer = bytearray()
         while (message := take(self._from_server)) is not None:
             self._answered(message)
-            if message.kind == b"Z" and self._committing is not None:
-                self._proxy.reach_answer(self._committing)
+            if message.kind == b"Z" and self._committing:
+                self._proxy.reach_answer()
                 raise _Gone
             answer += message.raw
         self._client.sendall(bytes(answer))
@@ -261,7 +266,7 @@ class _Session:
                 self._asked.popleft()
             case b"E":
                 self._asked.clear()
-                self._written, self._committing = set(), None
+                self._written, self._committing = set(), False
             case b"Z":
                 self._open = message.body != b"I"
                 if not self._open and self._ends is not None:
