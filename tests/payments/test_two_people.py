@@ -112,6 +112,27 @@ def test_what_somebody_asked_who_left_does_not_count(house: House, ctx: Context)
     assert second.json()["id"] != first.json()["id"]
 
 
+@pytest.mark.parametrize(
+    ("what", "body"),
+    [
+        ("withdrawals", {"reason": "Not read in."}),
+        ("statements", {"statement": "refused", "reason": "Seen at the bank", "reason_code": "AC01"}),
+    ],
+)
+def test_what_ended_the_state_it_needs_is_answered_again(house: House, what: str, body: dict[str, str]) -> None:
+    """Whoever repeats an act with its key, because its answer was lost, gets that answer, not a conflict."""
+    second = house.second_person()
+    batch = house.delivered() if what == "statements" else _handed_out(house)
+    key = {"Idempotency-Key": "one act"}
+    house.boss.post(_path(batch, what), body)
+    done = second.post(_path(batch, what), body, headers=key)
+
+    again = second.post(_path(batch, what), body, headers=key)
+
+    assert (done.status_code, again.status_code) == (201, 201)
+    assert again.json() == done.json()
+
+
 def test_a_refusal_takes_two_people_and_frees_the_lines(house: House) -> None:
     """One person's word that the bank refused a file frees nothing; with a second the lines are unpaid again."""
     second = house.second_person()

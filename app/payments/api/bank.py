@@ -190,9 +190,10 @@ def withdraw(
     body: schemas.NewWithdrawal,
 ) -> Response:
     """Two people say that a handed-out file is not at the bank: the batch is pending again, with new ids to come."""
-    authorise(actor, visible_batch(session, actor, batch_id), Action.WITHDRAW)
+    batch = visible_batch(session, actor, batch_id)
 
     def act() -> tuple[int, dict[str, Any]]:
+        authorise(actor, batch, Action.WITHDRAW)
         wanted = Wanted(
             kind=two_people.FILE_WITHDRAWAL, target=batch_id, reason=body.reason, payload={"file": body.file}
         )
@@ -219,10 +220,11 @@ def state(
     body: schemas.NewStatement,
 ) -> Response:
     """Say what the bank did. Accepted and executed take one person; refused and not executed take two."""
-    authorise(actor, visible_batch(session, actor, batch_id), Action.STATE)
+    asked = visible_batch(session, actor, batch_id)
     fact = Fact(body.statement)
 
     def act() -> tuple[int, dict[str, Any]]:
+        authorise(actor, asked, Action.STATE)
         if fact in RELEASING:
             proposal = two_people.act(ctx, session, actor, _statement(batch_id, body))
             return proposed(ctx, session, actor, batch_id, proposal)
@@ -397,9 +399,10 @@ def lift_hold(
     body: schemas.NewHold,
 ) -> Response:
     """Lift a hold. One that a person placed takes one person; one that the service placed takes two."""
-    authorise(actor, visible_batch(session, actor, batch_id), Action.LIFT_HOLD)
+    batch = visible_batch(session, actor, batch_id)
 
     def act() -> tuple[int, dict[str, Any]]:
+        authorise(actor, batch, Action.LIFT_HOLD)
         if holds.lift_own(ctx, session, actor, batch_id, hold_id, reason=body.reason):
             return 201, _body(ctx, session, actor, session.get_one(PaymentBatch, batch_id))
         wanted = Wanted(kind=two_people.HOLD_LIFTING, target=hold_id, reason=body.reason, payload={})
@@ -426,7 +429,6 @@ def release_line(
 ) -> Response:
     """Two people set a line free that came into a run after an approval: it replaces another line, or is additional."""
     batch = visible_batch(session, actor, batch_id)
-    authorise(actor, batch, Action.DECIDE)
     if visible_line(session, actor, transfer_id).batch_id != batch.id:
         raise NotFound("No such line in this batch.")
     if (body.replaces is None) != body.additional:
@@ -434,6 +436,7 @@ def release_line(
         raise Invalid(errors=[Problem(pointer="/replaces", code="replaces_or_additional", message=message)])
 
     def act() -> tuple[int, dict[str, Any]]:
+        authorise(actor, batch, Action.DECIDE)
         replaces = None if body.replaces is None else str(body.replaces)
         wanted = Wanted(
             kind=two_people.LINE_RELEASE, target=transfer_id, reason=body.reason, payload={"replaces": replaces}
