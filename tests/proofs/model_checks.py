@@ -144,9 +144,10 @@ def files_stay_as_they_were(model: Model, before: Picture) -> None:
     """A stored file keeps its bytes, its hash and its fate; one that left the house is void only when people agree."""
     for old in before.files.values():
         new = model.now.files[old.id]
-        assert (new.sealed, new.sha256, new.message_id) == (old.sealed, old.sha256, old.message_id)
+        same = (new.sealed, new.sha256, new.message_id) == (old.sealed, old.sha256, old.message_id)
+        assert same, f"{old.message_id} has other bytes than when it was stored"
         assert old.voided_at is None or new.voided_at == old.voided_at, "a void file came back"
-        assert old.handed_out_at is None or new.handed_out_at == old.handed_out_at
+        assert old.handed_out_at is None or new.handed_out_at == old.handed_out_at, "a hand-out was forgotten"
     for file in model.now.files.values():
         if file.id not in before.files:
             _check_new_file(model, file)

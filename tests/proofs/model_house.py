@@ -110,16 +110,20 @@ class ModelHouse:
 
     def start_over(self) -> None:
         """Forget every run, batch and file, and put the clock, the limits and the bank back."""
-        with self._sweeper.begin() as connection:
-            connection.execute(sa.text("SET LOCAL session_replication_role = replica"))
-            for statement in (*(f"DELETE FROM {table}" for table in _LEFT), *_AS_BEFORE):
-                connection.execute(sa.text(statement))
+        self.spoil(*(f"DELETE FROM {table}" for table in _LEFT), *_AS_BEFORE)
         self.clock.moment = WEDNESDAY
         self.kind.payroll = FakePayroll()
         self.source = self.kind.payroll.add_administration(SOURCE_ADMINISTRATION, number="21")
         self.bank.answers = ChannelOutcome.UNKNOWN
         self.bank.refused.clear()
         self.bank.sent.clear()
+
+    def spoil(self, *statements: str) -> None:
+        """Write past the service and past every trigger."""
+        with self._sweeper.begin() as connection:
+            connection.execute(sa.text("SET LOCAL session_replication_role = replica"))
+            for statement in statements:
+                connection.execute(sa.text(statement))
 
     def restart(self) -> None:
         """Build the service anew on the same database, as after a crash between two requests."""
