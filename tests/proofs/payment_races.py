@@ -5,6 +5,7 @@ a counter-example.
 """
 
 import random
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +36,7 @@ _ROOMY: Limits = {"per_batch": 5_000_000, "per_day": 5_000_000}
 _FOR_ONE: Limits = {"per_batch": 500_000, "per_day": 999_999}
 _PIN_GUESSES = 200
 _TRIES = 5
+_PATIENCE_SECONDS = 5
 
 Send = Callable[[], httpx2.Response]
 
@@ -103,7 +105,12 @@ class Round:
 
     def race(self, acts: Mapping[str, Sequence[Send]]) -> None:
         """Do all of this at once, in an order of chance."""
-        chosen = [(name, send) for name, sends in acts.items() for send in sends]
+        pins = self.random.randrange(4)
+        chosen = [
+            (name, partial(self._after_pins, pins, send) if name != "approve" and "approve" in acts else send)
+            for name, sends in acts.items()
+            for send in sends
+        ]
         self.random.shuffle(chosen)
         barrier = Barrier(len(chosen))
 
@@ -115,6 +122,14 @@ class Round:
             answers = list(threads.map(go, [send for _, send in chosen]))
         for (name, _), answer in zip(chosen, answers, strict=True):
             self.answers.setdefault(name, []).append(answer)
+
+    def _after_pins(self, pins: int, send: Send) -> httpx2.Response:
+        """Act when so many PINs were found right: an approval has a long way to go, and would lose every race."""
+        query = "SELECT count(*) AS right_ones FROM pin_try WHERE correct"
+        until = time.monotonic() + _PATIENCE_SECONDS
+        while self.house.rows(query)[0].right_ones < pins and time.monotonic() < until:
+            pass
+        return send()
 
     def done(self, name: str) -> int:
         """Return how often an act was done."""
