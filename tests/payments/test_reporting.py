@@ -16,6 +16,7 @@ from app.payments.models import BatchStatus
 from app.payments.reporting import RESULTS
 from app.payments.statements import Fact
 from app.payments.two_people import KINDS
+from app.core.history import SEALED
 from tests.support.house import House
 
 _SOURCE = Path(__file__).parents[2] / "app"
@@ -69,6 +70,8 @@ def _names(value: ast.expr) -> list[str]:
         return [str(value.value)]
     if isinstance(value, ast.IfExp):
         return [*_names(value.body), *_names(value.orelse)]
+    if isinstance(value, ast.Name) and value.id == "SEALED":
+        return [SEALED]
     if isinstance(value, ast.JoinedStr):
         return _MADE_OF[ast.unparse(value)]
     assert ast.unparse(value).rpartition(".")[2] == "event", f"which event is {ast.unparse(value)}?"

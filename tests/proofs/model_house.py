@@ -24,7 +24,7 @@ from tests.contracts.fake_source import FakeKind, FakePayroll
 from tests.support.clock import WEDNESDAY, FakeClock
 from tests.support.house import SECOND_IBAN, House, Person, add_account, add_house, add_person, link
 from tests.support.jobs import work_off
-from tests.support.postgres import TestDatabase
+from tests.support.postgres import HISTORY_KEY, TestDatabase
 
 SOURCE_ADMINISTRATION = "2100"
 # What a try leaves behind; who there is, with which accounts and connections, stays.
@@ -201,6 +201,7 @@ def model_house(database: TestDatabase, folder: Path) -> Iterator[ModelHouse]:
         data_dir=folder,
         encryption_keys=SecretStr(new_key_text("k1")),
         identifier_key=SecretStr("an identifier key for proofs, long enough"),
+        history_key=SecretStr(HISTORY_KEY),
         database_pool_size=40,
     )
     clock, kind, bank = FakeClock(), FakeKind(FakePayroll()), UnsureBank()
