@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from app.auth.models import OrganizationKind
+from app.core.history import SEALED
 from app.payments import attention, history_words, tiers
 from app.payments.line_states import LineStage
 from app.payments.models import BatchStatus
 from app.payments.reporting import RESULTS
 from app.payments.statements import Fact
 from app.payments.two_people import KINDS
-from app.core.history import SEALED
 from tests.support.house import House
 
 _SOURCE = Path(__file__).parents[2] / "app"

@@ -202,6 +202,8 @@ def model_house(database: TestDatabase, folder: Path) -> Iterator[ModelHouse]:
         encryption_keys=SecretStr(new_key_text("k1")),
         identifier_key=SecretStr("an identifier key for proofs, long enough"),
         history_key=SecretStr(HISTORY_KEY),
+        api_requests_at_once=1_000_000,  # the clock stands still, so no bucket would fill again
+        webhooks_at_once=1_000_000,
         database_pool_size=40,
     )
     clock, kind, bank = FakeClock(), FakeKind(FakePayroll()), UnsureBank()
