@@ -50,7 +50,7 @@ from app.payments.errors import BatchChanged, LimitNotSet, PaymentLimitExceeded
 from app.payments.filing import BatchContent
 from app.payments.freshness import SourceState
 from app.payments.limits import exceeded
-from app.payments.locks import lock_batch
+from app.payments.locks import lock_batch_to_pay
 from app.payments.models import (
     AccountState,
     AdministrationLink,
@@ -203,7 +203,7 @@ def _require_shown(batch: PaymentBatch, wish: Wish) -> None:
 
 def approve_batch(ctx: Context, session: Session, actor: Actor, wish: Wish, ready: Ready) -> PaymentBatch:
     """Approve under the locks. The last needed approval takes the claims and stores the file; else the batch waits."""
-    batch = lock_batch(session, wish.batch_id)
+    batch = lock_batch_to_pay(session, wish.batch_id)
     authorise(actor, batch, Action.APPROVE)
     _require_shown(batch, wish)
     content = revising.content_of(ctx, session, batch)

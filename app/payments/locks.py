@@ -30,6 +30,17 @@ def lock_accounts(session: Session, account_ids: Iterable[UUID]) -> dict[UUID, D
     return {row.id: row for row in rows}
 
 
+def lock_batch_to_pay(session: Session, batch_id: UUID) -> PaymentBatch:
+    """Lock a batch that may be paid now and, before it, every debtor account of its employer.
+
+    What looks paid already is looked for in all batches of the employer, from whatever account: two that pay the same
+    people must not be approved at one instant, each before the other can be seen.
+    """
+    employer_id = select(PaymentBatch.employer_id).where(PaymentBatch.id == batch_id).scalar_subquery()
+    accounts = session.exec(select(DebtorAccount.id).where(DebtorAccount.employer_id == employer_id)).all()
+    return lock_batch(session, batch_id, also_accounts=accounts)
+
+
 def lock_batch(session: Session, batch_id: UUID, *, also_accounts: Iterable[UUID] = ()) -> PaymentBatch:
     """Lock a batch and, before it, its debtor account; `MovedMeanwhile` when the account changed in between."""
     seen = session.exec(select(PaymentBatch.debtor_account_id).where(PaymentBatch.id == batch_id)).one_or_none()

@@ -64,6 +64,11 @@ class Round:
         self.confirm_findings(batch_id)
         return batch_id
 
+    def upload_again(self, *, number: int) -> str:
+        """Upload the payments of run 1 once more, as another run of the same period, and return its batch."""
+        rows = [Pay(person=2 + each, account=2 + each, cents=250_000) for each in (0, 1)]
+        return str(self.upload(rows, number).json()["payment_batch_ids"][-1])
+
     def upload(self, rows: Sequence[Pay], number: int = 1) -> httpx2.Response:
         """Upload a run under its number."""
         return self.house.ask(
@@ -210,6 +215,21 @@ def two_batches_one_limit(run: Round) -> None:
     assert used.cents == 500_000, used
 
 
+def two_batches_of_the_same_people(run: Round) -> None:
+    """Two runs of one period pay the same people the same, from two accounts: one is approved, whichever it is."""
+    one, two = run.batch(number=1), run.upload_again(number=2)
+    to_second = {"debtor_account_id": run.house.accounts[1]}
+    moved = run.house.ask(1, "PATCH", path_of(two), json=to_second, headers=if_match(1))
+    assert moved.status_code == 200, moved.text
+    run.confirm_findings(two)
+    half = THREADS // 2
+    run.race(
+        {"one": _four_times(partial(run.approving, one), half), "two": _four_times(partial(run.approving, two), half)}
+    )
+    approved = [each for each in (one, two) if run.shown(each)["status"] == "approved"]
+    assert len(approved) == 1, (run.codes("one"), run.codes("two"))
+
+
 def approve_new_reading(run: Round) -> None:
     """A reading that changes the run makes a new revision, or a batch of what came later: nothing unseen is paid."""
     batch_id = run.batch()
@@ -309,6 +329,7 @@ RACES: Mapping[str, Callable[[Round], None]] = {
     "approve x reject": approve_reject,
     "approve x limit lowered": approve_lower_limit,
     "two batches x one limit": two_batches_one_limit,
+    "two batches x the same people": two_batches_of_the_same_people,
     "approve x new reading": approve_new_reading,
     "hand-out x recall": hand_out_recall,
     "withdrawal x delivery": withdraw_deliver,
