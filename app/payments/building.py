@@ -7,13 +7,15 @@ from hashlib import sha1, sha256
 from uuid import UUID
 
 from app.core.crypto import Place
+from app.core.errors import Problem
 from app.core.money import cents_to_text
 from app.payments import bank_profiles, filing, sepa
+from app.payments.bank_profiles import BankProfile
 from app.payments.context import Context
 from app.payments.errors import FileCheckFailed, FileContentRefused
 from app.payments.filing import BatchContent
 from app.payments.models import PaymentBatch, PaymentFile
-from app.payments.sepa_model import FileContent
+from app.payments.sepa_model import FileContent, transfer_pointers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +44,12 @@ def prepare(content: BatchContent, now: datetime) -> Prepared:
 
 def _built(content: BatchContent, wanted: FileContent) -> bytes:
     profile = bank_profiles.profile_for(content.account.iban)
+    if too_long := too_long_for(profile, wanted):
+        raise FileContentRefused(
+            f"{profile.name} takes texts of at most {profile.remittance_length} characters. Correct them at the "
+            "source, or hold these lines.",
+            errors=too_long,
+        )
     try:
         data = sepa.build_file(wanted)
     except sepa.SepaFileRefused as refusal:
@@ -59,6 +67,17 @@ def _built(content: BatchContent, wanted: FileContent) -> bytes:
             extra={"maximum": profile.maximum_bytes},
         )
     return data
+
+
+def too_long_for(profile: BankProfile, wanted: FileContent) -> list[Problem]:
+    """Return the lines whose text is longer than this bank takes, with where they stand in the file."""
+    return [
+        Problem(
+            pointer=f"{pointer}/remittance_text", code="too_long", message=f"at most {profile.remittance_length} here"
+        )
+        for pointer, transfer in transfer_pointers(wanted.instructions)
+        if len(transfer.remittance_text) > profile.remittance_length
+    ]
 
 
 def file_place(employer_id: UUID, file_id: UUID) -> Place:

@@ -15,6 +15,7 @@ from app.payments.approving import check_account
 from app.payments.context import Context
 from app.payments.deciding import require_revision
 from app.payments.errors import NotAllowedNow
+from app.payments.identifiers import file_name
 from app.payments.locks import lock_batch
 from app.payments.models import (
     BatchStatus,
@@ -58,6 +59,7 @@ class HandOut:
     """What is handed out: the stored bytes, and who fetched them before."""
 
     file: PaymentFile
+    name: str
     data: bytes
     fetched_before: bool
 
@@ -91,7 +93,12 @@ def hand_out(ctx: Context, session: Session, actor: Actor, batch_id: UUID, asked
         raise Invalid(errors=[Problem(pointer="/reason", code="reason_missing", message=message)])
     details = {"message_id": file.message_id, "sha256": file.sha256, "first": first, "reason": asked.reason}
     tell(session, batch, event="file.handed_out", actor=actor.as_history(), now=ctx.now(), details=details)
-    return HandOut(file=file, data=_bytes(ctx, batch, file), fetched_before=not first)
+    return HandOut(file=file, name=_name(session, batch, file), data=_bytes(ctx, batch, file), fetched_before=not first)
+
+
+def _name(session: Session, batch: PaymentBatch, file: PaymentFile) -> str:
+    account = session.get_one(DebtorAccount, batch.debtor_account_id)
+    return file_name(file.message_id, bank_profiles.profile_for(account.iban).maximum_file_name_length)
 
 
 def _release(ctx: Context, session: Session, batch: PaymentBatch, file: PaymentFile) -> None:

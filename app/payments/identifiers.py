@@ -14,6 +14,7 @@ from app.payments.sepa_model import MAXIMUM_IDENTIFIER_LENGTH
 _END_TO_END_LENGTH = 30
 _MINIMUM_KEY_LENGTH = 16
 _ALPHABET = 26
+_EXTENSION = ".xml"
 
 
 def message_id(batch_id: UUID, revision: int, *, dry_run: bool, part: int = 1, parts: int = 1) -> str:
@@ -30,6 +31,14 @@ def message_id(batch_id: UUID, revision: int, *, dry_run: bool, part: int = 1, p
     if len(written) > MAXIMUM_IDENTIFIER_LENGTH:
         raise ValueError("the revision or part number is too large for a message id of 35 characters")
     return written
+
+
+def file_name(message_id: str, maximum_length: int) -> str:
+    """Return the name that a file is downloaded under: its message id and `.xml`, as long as the bank takes it.
+
+    A longer one keeps its end: what tells revisions and parts apart stands there.
+    """
+    return f"{message_id[-(maximum_length - len(_EXTENSION)) :]}{_EXTENSION}"
 
 
 def payment_information_id(message_id: str, n: int) -> str:

@@ -88,7 +88,12 @@ def confirm(ctx: Context, session: Session, actor: Actor, proposal_id: UUID) -> 
     seen = proposals.see(session, proposal_id, actor.readable_employers)
     _refuse_ended(seen)
     # What it is about is locked before the proposal, as when somebody asks for the same: no two wait in a circle.
-    KINDS[seen.kind].check(ctx, session, _as_wanted(seen))
+    try:
+        KINDS[seen.kind].check(ctx, session, _as_wanted(seen))
+    except AppError:
+        session.refresh(seen)  # when it was done at this moment, that is why it cannot be done any more
+        _refuse_ended(seen)
+        raise
     row = proposals.find(session, proposal_id, actor.readable_employers)
     _refuse_ended(row)
     if row.proposed_by == actor.user_id and (row.waits_until is None or row.waits_until > ctx.now()):

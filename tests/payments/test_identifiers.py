@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.payments.identifiers import end_to_end_id, message_id, payment_information_id
+from app.payments.identifiers import end_to_end_id, file_name, message_id, payment_information_id
 
 BATCH = UUID("0198c0de-1234-7abc-8def-0123456789ab")
 KEY = b"0123456789abcdef"
@@ -26,6 +26,14 @@ def test_a_dry_run_is_recognised_by_its_message_id():
 def test_a_part_of_a_split_batch_is_named_by_letters(part: int, letters: str):
     """Digits then letters cannot run into each other, so revision and part stay apart."""
     assert message_id(BATCH, 12, dry_run=False, part=part, parts=60) == f"AGMMBXQSGR5LZDPPAERUKZ4JVM-12{letters}"
+
+
+def test_a_file_name_is_as_long_as_the_bank_takes_it():
+    """The end stays, where revision and part stand."""
+    long = message_id(BATCH, 12, dry_run=True, part=2, parts=3)
+
+    assert file_name(message_id(BATCH, 3, dry_run=False), 35) == "AGMMBXQSGR5LZDPPAERUKZ4JVM-3.xml"
+    assert (len(long), file_name(long, 35)) == (33, "YAGMMBXQSGR5LZDPPAERUKZ4JVM-12B.xml")
 
 
 @given(

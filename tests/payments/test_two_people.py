@@ -8,9 +8,12 @@ from fastapi.testclient import TestClient
 
 from app.auth import people
 from app.auth.models import Role
+from app.auth.proposals import Proposal
 from app.core.database import transaction
-from app.payments import two_people
+from app.core.errors import Conflict
+from app.payments import holds, two_people
 from app.payments.context import Context
+from app.payments.models import PaymentBatch
 from tests.support.clock import FakeClock
 from tests.support.house import House, Person, act, add_account, document, lines, link
 
@@ -291,9 +294,6 @@ def test_a_confirmation_does_what_was_proposed(house: House) -> None:
 
 def test_a_hold_of_a_person_is_lifted_by_one_of_the_service_by_two(house: House, ctx: Context) -> None:
     """Who placed a hold decides how many lift it."""
-    from app.payments import holds  # noqa: PLC0415
-    from app.payments.models import PaymentBatch  # noqa: PLC0415
-
     second = house.second_person()
     batch = house.uploaded_batch()
     mine = house.boss.post(_path(batch, "holds"), {"reason": "Wait for the auditor."}).json()["holds"][0]
@@ -309,6 +309,27 @@ def test_a_hold_of_a_person_is_lifted_by_one_of_the_service_by_two(house: House,
 
     assert (lifted.status_code, lifted.json()["holds"]) == (201, [])
     assert (one.status_code, barred.json()["code"], two.json()["holds"]) == (202, "held", [])
+
+
+def test_who_confirms_a_moment_too_late_hears_that_it_is_done(house: House, ctx: Context) -> None:
+    """What was asked for can no longer be done because somebody just did it: that is what is said."""
+    second, third = house.second_person(), house.second_person("third")
+    batch = house.uploaded_batch()
+    with transaction(ctx.engine) as session:
+        row = session.get_one(PaymentBatch, UUID(batch["id"]))
+        holds.place(ctx, session, row, code="run_withdrawn", reason="Undone at the source.")
+    hold = house.batch(batch["id"])["holds"][0]["id"]
+    asked = house.boss.post(_path(batch, f"holds/{hold}/lifting"), {"reason": "Is right."}).json()
+
+    with transaction(ctx.engine) as session:
+        seen = session.get_one(Proposal, UUID(asked["id"]))  # as the one who comes too late saw it
+        done = second.post(f"/v1/proposals/{asked['id']}/confirmation")
+        assert seen.ended_at is None
+        too_late = people.authenticate(session, third.token, now=ctx.now())
+        with pytest.raises(Conflict, match="applied already"):
+            two_people.confirm(ctx, session, too_late, UUID(asked["id"]))
+
+    assert done.status_code == 201
 
 
 def test_a_changed_link_waits_for_a_second_admin_or_a_day(house: House, ctx: Context, clock: FakeClock) -> None:

@@ -120,7 +120,7 @@ def _hand_out(ctx: Context, session: Session, actor: Actor, batch_id: UUID, aske
     out = delivering.hand_out(ctx, session, actor, batch_id, asked)
     headers = {
         "Cache-Control": "no-store",
-        "Content-Disposition": f'attachment; filename="{out.file.message_id}.xml"',
+        "Content-Disposition": f'attachment; filename="{out.name}"',
         "Repr-Digest": f"sha-256=:{b64encode(bytes.fromhex(out.file.sha256)).decode()}:",
         "X-Content-Type-Options": "nosniff",
     }
