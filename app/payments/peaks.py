@@ -1,7 +1,7 @@
 """When a whole run is higher or lower than the one before, and whether the calendar expects it. Pure.
 
-Holiday pay is paid in May or June (Wet minimumloon, article 17), a thirteenth month in December. The run after a peak
-goes down again, which is as expected as the peak.
+Holiday pay is paid in May or June (Wet minimumloon, article 17), a thirteenth month (eindejaarsuitkering) in November or
+December, as collective agreements have it. The run after a peak goes down again, which is as expected as the peak.
 """
 
 from collections.abc import Sequence
@@ -10,8 +10,8 @@ from datetime import date
 
 _HOLIDAY_PAY = "holiday_pay"
 _THIRTEENTH_MONTH = "thirteenth_month"
-_UP = {5: _HOLIDAY_PAY, 6: _HOLIDAY_PAY, 12: _THIRTEENTH_MONTH}
-_DOWN = {6: _HOLIDAY_PAY, 7: _HOLIDAY_PAY, 1: _THIRTEENTH_MONTH}
+_UP = {5: _HOLIDAY_PAY, 6: _HOLIDAY_PAY, 11: _THIRTEENTH_MONTH, 12: _THIRTEENTH_MONTH}
+_DOWN = {6: _HOLIDAY_PAY, 7: _HOLIDAY_PAY, 12: _THIRTEENTH_MONTH, 1: _THIRTEENTH_MONTH}
 _LAST_MONTH = 12
 _LAST_FOUR_WEEKS = 13
 _LAST_WEEK = 52
