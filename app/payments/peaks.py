@@ -1,7 +1,8 @@
 """When a whole run is higher or lower than the one before, and whether the calendar expects it. Pure.
 
-Holiday pay is paid in May or June (Wet minimumloon, article 17), a thirteenth month (eindejaarsuitkering) in November or
-December, as collective agreements have it. The run after a peak goes down again, which is as expected as the peak.
+Holiday pay is paid in May or June (Wet minimumloon, article 17), a thirteenth month (eindejaarsuitkering) in
+November or December, as collective agreements have it. The run after a peak goes down again, which is as expected as
+the peak.
 """
 
 from collections.abc import Sequence

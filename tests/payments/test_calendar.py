@@ -306,3 +306,15 @@ def test_a_proposal_is_always_possible(
         profile=profile,
     )
     assert date_problem(proposal.date, now=now, profile=profile) is None
+
+
+@pytest.mark.parametrize("year", range(2026, 2037))
+def test_every_hour_of_ten_years_has_a_first_possible_day(year: int):
+    """Through every night that the clock changes, leap days, Easter and Christmas: a bank day, never one before."""
+    moment, last = datetime(year, 1, 1, tzinfo=UTC), date.min
+    while moment.year == year:
+        first = first_possible_day(moment, SAME_DAY)
+        assert is_bank_day(first)
+        assert moment < approve_before(first, SAME_DAY) < release_before(first, SAME_DAY)
+        assert last <= first <= moment.date() + timedelta(days=6)
+        moment, last = moment + timedelta(hours=1), first

@@ -287,3 +287,14 @@ def test_one_file_of_several_is_withdrawn_alone(house: House, small_bank: None) 
     assert (after["status"], [each["n"] for each in after["files"]]) == ("approved", [1, 3])
     assert len(house.boss.get("/v1/unpaid-transfers").json()) == 3
     assert after["counts"] == {"in_file": 4, "excluded": 3}
+
+
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS"])
+def test_looking_at_the_address_of_a_file_is_no_hand_out(house: House, method: str) -> None:
+    """A preview that only looks gets no bytes, and the file still never left."""
+    batch = house.approved()
+
+    answer = house.boss.call(method, f"/v1/payment-batches/{batch['id']}/file")
+
+    assert (answer.status_code, answer.content if method == "HEAD" else b"") == (405, b"")
+    assert "file.handed_out" not in house.events()

