@@ -21,13 +21,14 @@ class Received:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What to answer. `raw` goes out untouched (and the connection closes); `pieces` goes out without a length."""
+    """What to answer. `raw` goes out untouched, then the connection `stays_open` or not; `pieces` have no length."""
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     raw: bytes | None = None
     pieces: Iterable[bytes] | None = None
+    stays_open: bool = False
 
 
 Script = Callable[[Received], Reply]
@@ -105,7 +106,7 @@ def _make_server(owner: LocalServer) -> ThreadingHTTPServer:  # noqa: C901 (two 
         def _send(self, reply: Reply) -> None:
             if reply.raw is not None:
                 self.wfile.write(reply.raw)
-                self.close_connection = True
+                self.close_connection = not reply.stays_open
                 return
             self.send_response(reply.status)
             for name, value in reply.headers.items():

@@ -414,7 +414,19 @@ def test_one_client_serves_many_threads(server: LocalServer):
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(lambda number: post(f"{server.url}/{number}").content, range(200)))
     assert answers == [f"/{number}".encode() for number in range(200)]
-    assert server.connections < 200
+
+
+def test_what_is_left_over_after_an_answer_does_not_answer_the_next_question(server: LocalServer):
+    """An answer that comes twice answers one question: each question has a connection of its own."""
+
+    def twice(request: Received) -> Reply:
+        answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n" + request.path.encode()
+        return Reply(raw=answer * 2, stays_open=True)
+
+    server.script = twice
+    assert [post(f"{server.url}/{number}").content for number in range(3)] == [b"/0", b"/1", b"/2"]
+    assert server.connections == 3
+    assert {request.headers["connection"] for request in server.received} == {"close"}
 
 
 def test_a_header_that_would_break_out_is_refused(server: LocalServer):
@@ -433,7 +445,7 @@ def test_respx_can_stand_in_for_the_outside():
 
 
 def test_a_connection_opened_to_this_machine_is_not_lent_to_other_calls(server: LocalServer):
-    """A kept connection to loopback does not serve a call that may not go there."""
+    """A connection to loopback does not serve a call that may not go there."""
     post(server.url)
     with pytest.raises(http.HttpRefused):
         post(server.url.replace("http://", "https://"), http.Limits())
