@@ -24,6 +24,7 @@ from app.core.ids import new_id
 from app.core.listening import Address, Bounds, server_config
 from app.core.migrating import is_at_head
 from app.core.rate_limits import Rate
+from app.core.resealing import sealing_name
 from app.core.settings import Environment, Settings
 from app.core.web import add_error_handlers, problem_response
 from app.jobs.working import Work, keep_working
@@ -60,7 +61,9 @@ def build(
 ) -> Service:
     """Build everything from the settings; tests give a clock and sources of their own."""
     context = Context(
-        engine=create_engine(database_url, pool_size=settings.database_pool_size, history_keys=settings.history_keys),
+        engine=create_engine(
+            _named(database_url, settings), pool_size=settings.database_pool_size, history_keys=settings.history_keys
+        ),
         clock=clock,
         new_id=new_id,
         keyring=settings.keyring,
@@ -77,6 +80,12 @@ def build(
         ),
     )
     return Service(context=context, work=work(context), conninfo=conninfo(database_url), settings=settings)
+
+
+def _named(database_url: str, settings: Settings) -> str:
+    """Return the address with a name for its sessions, which tells `keys rotate` what this process seals with."""
+    named = sa.make_url(database_url).update_query_dict({"application_name": sealing_name(settings.keyring.current)})
+    return named.render_as_string(hide_password=False)
 
 
 def default_sources(settings: Settings, clock: Clock) -> Mapping[str, SourceKind]:

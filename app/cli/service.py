@@ -14,7 +14,6 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.cli.runtime import DATABASE, bring_up_to_date, built_service, database, settings
-from app.core.crypto import new_key_text
 from app.core.embedded import OWNER_ROLE, EmbeddedPostgres, bootstrap_roles
 from app.core.log import configure_logging
 from app.core.migrating import check_models, is_at_head
@@ -172,16 +171,4 @@ def _scalar(engine: Engine, query: str, **values: float) -> int:
         return int(connection.execute(sa.text(query), values).scalar_one())
 
 
-@click.group()
-def keys() -> None:
-    """Keys."""
-
-
-@keys.command("new")
-@click.option("--name", default="k1", show_default=True, help="Id of the key, at most 8 characters.")
-def keys_new(name: str) -> None:
-    """Print a new key, for the encryption keys or the history key. Keep it outside the database and its backups."""
-    click.echo(new_key_text(name))
-
-
-COMMANDS = (serve, worker, migrate, migrations_check, health, doctor, keys)
+COMMANDS = (serve, worker, migrate, migrations_check, health, doctor)

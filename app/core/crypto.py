@@ -8,6 +8,7 @@ import base64
 import binascii
 import hmac
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -20,6 +21,11 @@ _VERSION = b"\x01"
 _NONCE_BYTES = 12
 _KEY_BYTES = 32
 _KEY_ID_BYTES = 8
+# Also the name under which a process shows in PostgreSQL which key it seals with: ASCII, and nothing to be quoted.
+_KEY_NAME = re.compile(r"[A-Za-z0-9._-]{1,8}")
+# The first bytes of a sealed value: the mark names the key, the head (mark and nonce) is of this sealing and no other.
+MARK_BYTES = 1 + _KEY_ID_BYTES
+HEAD_BYTES = MARK_BYTES + _NONCE_BYTES
 
 
 class SealBroken(Exception):
@@ -49,14 +55,14 @@ class Keyring:
     def seal(self, plaintext: bytes, place: Place) -> bytes:
         """Return the sealed value: version, key id, nonce, ciphertext with tag."""
         nonce = os.urandom(_NONCE_BYTES)
-        head = _VERSION + _key_id_bytes(self.current)
+        head = mark_of(self.current)
         sealed = AESGCM(self.keys[self.current]).encrypt(nonce, plaintext, head + place.associated_data())
         return head + nonce + sealed
 
     def open(self, sealed: bytes, place: Place) -> bytes:
         """Return the plaintext; SealBroken when it was altered, moved, or its key is missing."""
-        head, rest = sealed[: 1 + _KEY_ID_BYTES], sealed[1 + _KEY_ID_BYTES :]
-        key = next((key for name, key in self.keys.items() if _VERSION + _key_id_bytes(name) == head), None)
+        head, rest = sealed[:MARK_BYTES], sealed[MARK_BYTES:]
+        key = next((key for name, key in self.keys.items() if mark_of(name) == head), None)
         if key is None:
             message = f"no key for the sealed value in {place.column}"
             raise SealBroken(message)
@@ -70,15 +76,22 @@ class Keyring:
 def parse_keyring(text: str) -> Keyring:
     """Return the keyring written as `id:base64,id:base64`, the first one current.
 
-    ValueError says what is wrong with it, without showing any of it.
+    ValueError says what is wrong with it, without showing any of it. Two keys of one name are refused, because only one
+    of them would open; so is one key under two names, because changing from the one to the other changes nothing.
     """
     keys: dict[str, bytes] = {}
     for part in text.split(","):
         name, _, encoded = part.strip().partition(":")
-        if not name or len(name.encode()) > _KEY_ID_BYTES:
-            message = f"each key is written as id:base64, with an id of 1 to {_KEY_ID_BYTES} characters"
+        if not _KEY_NAME.fullmatch(name):
+            message = f"each key is written as id:base64, with an id of 1 to {_KEY_ID_BYTES} letters, digits, . _ or -"
+            raise ValueError(message)
+        if name in keys:
+            message = "two keys have the same id; give each key an id of its own"
             raise ValueError(message)
         keys[name] = _decoded_key(encoded)
+    if len(set(keys.values())) < len(keys):
+        message = "the same key stands there under two ids; make a new one with `./run cli keys new`"
+        raise ValueError(message)
     return Keyring(next(iter(keys)), keys)
 
 
@@ -108,5 +121,13 @@ def keyed_hash(key: bytes, *parts: bytes) -> bytes:
     return mac.digest()
 
 
-def _key_id_bytes(name: str) -> bytes:
-    return name.encode().ljust(_KEY_ID_BYTES, b"\x00")
+def mark_of(name: str) -> bytes:
+    """Return the first bytes of everything that the key of this name seals: version and key id."""
+    return _VERSION + name.encode().ljust(_KEY_ID_BYTES, b"\x00")
+
+
+def key_named_by(mark: bytes) -> str:
+    """Return the id of the key that a sealed value names; of a mark that is none, its bytes in hex."""
+    version, name = mark[:1], mark[1:MARK_BYTES].rstrip(b"\x00")
+    text = name.decode("ascii", "replace")
+    return text if version == _VERSION and _KEY_NAME.fullmatch(text) else f"unknown ({mark.hex()})"

@@ -150,7 +150,7 @@ def _store(ctx: Context, session: Session, batch: PaymentBatch, file: PaymentFil
         "id": identifier,
         "employer_id": batch.employer_id,
         "file_id": file.id,
-        "raw_sealed": ctx.keyring.seal(arrival.data, _place(batch.employer_id, identifier)),
+        "raw_sealed": ctx.keyring.seal(arrival.data, report_place(batch.employer_id, identifier)),
         "raw_sha256": sha256(arrival.data).hexdigest(),
         "message_id": (arrival.report.message_id or "")[:100],
         "channel": arrival.channel,
@@ -162,7 +162,8 @@ def _store(ctx: Context, session: Session, batch: PaymentBatch, file: PaymentFil
     return session.execute(statement).first() is not None
 
 
-def _place(employer_id: UUID, report_id: UUID) -> Place:
+def report_place(employer_id: UUID, report_id: UUID) -> Place:
+    """Return where the bytes of a report live, as their seal binds them."""
     return Place(tenant=employer_id, column="status_report.raw", row=report_id)
 
 
@@ -179,7 +180,9 @@ def _lines(session: Session, file: PaymentFile) -> list[CreditTransfer]:
 
 def _all_reports(ctx: Context, session: Session, batch: PaymentBatch, file: PaymentFile) -> list[StatusReport]:
     rows = session.exec(select(StatusReportRow).where(StatusReportRow.file_id == file.id))
-    return [read_status_report(ctx.keyring.open(row.raw_sealed, _place(batch.employer_id, row.id))) for row in rows]
+    return [
+        read_status_report(ctx.keyring.open(row.raw_sealed, report_place(batch.employer_id, row.id))) for row in rows
+    ]
 
 
 def _resolve(report: StatusReport, rows: Sequence[CreditTransfer], file: PaymentFile) -> Resolution:

@@ -197,4 +197,5 @@ _WORDS: Mapping[str, Callable[[Details], list[str]]] = {
     "member.added": _member,
     "member.removed": _member,
     "token.issued": _token,
+    "keys.rotated": lambda details: [f"sleutel {details.get('key_id', '')}"],
 }

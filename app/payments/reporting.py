@@ -44,6 +44,7 @@ RESULTS: Mapping[str, str] = {
     "pin.change_confirmed": "Gewijzigde pincode bevestigd",
     "token.issued": "Token uitgegeven",
     "token.revoked": "Token ingetrokken",
+    "keys.rotated": "Opgeslagen gegevens met een andere sleutel verzegeld",
     "mandate.requested": "Machtiging gevraagd",
     "mandate.granted": "Machtiging verleend",
     "mandate.accepted": "Machtiging aanvaard",

@@ -5,7 +5,17 @@ from uuid import uuid4
 
 import pytest
 
-from app.core.crypto import Keyring, Place, SealBroken, keyed_hash, new_key_text, parse_keyring
+from app.core.crypto import (
+    MARK_BYTES,
+    Keyring,
+    Place,
+    SealBroken,
+    key_named_by,
+    keyed_hash,
+    mark_of,
+    new_key_text,
+    parse_keyring,
+)
 
 _PLACE = Place(tenant=uuid4(), column="connection.secret", row=uuid4())
 
@@ -62,6 +72,32 @@ def test_a_key_that_is_none_is_refused_without_showing_it(text: str) -> None:
     with pytest.raises(ValueError, match="key") as caught:
         parse_keyring(text)
     assert "AAAA" not in str(caught.value)
+
+
+def test_two_keys_of_one_name_or_one_key_of_two_names_are_refused() -> None:
+    """Of two keys with one name only one would open; from a key to itself nothing is rotated."""
+    one = new_key_text("k1")
+
+    with pytest.raises(ValueError, match="the same id"):
+        parse_keyring(f"{one},{new_key_text('k1')}")
+    with pytest.raises(ValueError, match="under two ids"):
+        parse_keyring(f"{one},{one.replace('k1:', 'k2:')}")
+
+
+@pytest.mark.parametrize("name", ["a b", "é", "k'1", "k;1", ""])
+def test_the_name_of_a_key_needs_no_quoting(name: str) -> None:
+    """It is shown to PostgreSQL as the name of a session."""
+    with pytest.raises(ValueError, match="written as id:base64"):
+        parse_keyring(new_key_text(name))
+
+
+def test_a_mark_names_its_key() -> None:
+    """The first bytes of a sealed value tell which key it needs; other bytes are shown as they are."""
+    sealed = parse_keyring(new_key_text("k-2026.1")).seal(b"api token", _PLACE)
+
+    assert key_named_by(sealed[:MARK_BYTES]) == "k-2026.1"
+    assert key_named_by(mark_of("k1")) == "k1"
+    assert key_named_by(b"\x02k1") == "unknown (026b31)"
 
 
 def test_parts_of_a_keyed_hash_cannot_be_shifted() -> None:
