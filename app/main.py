@@ -29,7 +29,7 @@ from app.core.settings import Environment, Settings
 from app.core.web import add_error_handlers, problem_response
 from app.jobs.working import Work, keep_working
 from app.nmbrs.source import NmbrsSoapKind
-from app.payments.api import accounts, bank, batches, comparison, connections, history, people, unpaid
+from app.payments.api import accounts, bank, batches, comparison, connections, history, people, privacy, unpaid
 from app.payments.context import Context, Policy
 from app.payments.ports import BankChannel, SourceKind
 from app.payments.tasks import work
@@ -135,6 +135,7 @@ def create_app(service: Service, *, with_worker: bool) -> FastAPI:
         bank.routes,
         unpaid.routes,
         people.routes,
+        privacy.routes,
         comparison.routes,
         history.routes,
     ):

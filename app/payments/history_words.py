@@ -139,6 +139,11 @@ def _date_changed(details: Details) -> list[str]:
     return [f"uitvoerdatum {_day(details.get('requested_execution_date'))} in plaats van {_day(details.get('was'))}"]
 
 
+def _revealed(details: Details) -> list[str]:
+    ends = details.get("ends_at")
+    return [_reason(details), f"tot {_moment(ends)}" if ends else ""]
+
+
 def _withdrawn(details: Details) -> list[str]:
     return [_file(details), _reason(details)]
 
@@ -183,6 +188,7 @@ _WORDS: Mapping[str, Callable[[Details], list[str]]] = {
     "batch.line_decided": _of_line,
     "batch.line_released": _released,
     "batch.reissued": _date_changed,
+    "batch.revealed": _revealed,
     "bank.reported": _bank_reported,
     "bank.accepted": _bank_said,
     "bank.executed": _bank_said,

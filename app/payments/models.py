@@ -647,6 +647,25 @@ class StatusReportRow(SQLModel, table=True):
     outcome: dict[str, Any] = document()
 
 
+class Reveal(SQLModel, table=True):
+    """An auditor looks at the unmasked lines of one batch, with one token, until it ends; and why."""
+
+    __tablename__ = "reveal"
+    __table_args__ = (
+        sa.Index("ix_reveal_employer", "employer_id", "made_at"),
+        sa.Index("ix_reveal_token", "token_id", "ends_at"),
+    )
+
+    id: UUID = Field(primary_key=True)
+    employer_id: UUID = Field(foreign_key="organization.id")
+    batch_id: UUID = Field(foreign_key="payment_batch.id")
+    user_id: UUID = Field(foreign_key="user_account.id")
+    token_id: UUID = Field(foreign_key="api_token.id")
+    reason: str
+    made_at: datetime = moment()
+    ends_at: datetime = moment()
+
+
 class Claim(SQLModel, table=True):
     """The unique right to pay one obligation once. Never deleted; at most one live or spent claim an obligation."""
 

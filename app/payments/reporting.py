@@ -21,6 +21,7 @@ from app.core.money import dutch
 from app.payments import history_words
 from app.payments.iban import grouped
 from app.payments.models import Administration, DebtorAccount
+from app.payments.visibility import Visibility, shown_details
 
 CSV_COLUMNS = (
     "Datum/tijd",
@@ -97,6 +98,7 @@ RESULTS: Mapping[str, str] = {
     "batch.hold_lifted": "Blokkade opgeheven",
     "batch.reissued": "Andere uitvoerdatum, opnieuw goedkeuren",
     "batch.attention": "Vraagt aandacht",
+    "batch.revealed": "Namen, rekeningen en bedragen bekeken",
     "batch.expiry_warned": "Verloopt binnenkort",
     "batch.expired": "Verlopen",
     "line.paid_elsewhere": "Regel elders betaald",
@@ -195,10 +197,9 @@ def in_words(
 
 
 def _visible(fact: dict[str, Any], sees_totals: bool) -> dict[str, Any]:  # noqa: FBT001 - one flag, one caller
-    """Take the totals out for who may not see salaries: the total of a batch of one line is a salary."""
-    if not sees_totals:
-        fact["details"].pop("control_sum_cents", None)
-    return fact
+    """Take totals and figures in free texts out for who may not see salaries."""
+    seen = Visibility.FULL if sees_totals else Visibility.MASKED
+    return {**fact, "details": shown_details(fact["details"], seen)}
 
 
 def _accounts(session: Session, facts: Iterable[Mapping[str, Any]]) -> dict[str, str]:

@@ -39,6 +39,7 @@ class Action(StrEnum):
     WITHDRAW = "withdraw"
     STATE = "state"
     REPORT = "report"
+    REVEAL = "reveal"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +87,8 @@ RULES: Mapping[Action, ActionRule] = {
     Action.STATE: ActionRule(statuses=_AT_THE_BANK, roles=_EMPLOYER, scope=Scope.FILES),
     # A bank may report on a file whatever became of its batch here; a withdrawn one above all must be heard of.
     Action.REPORT: ActionRule(statuses=frozenset(BatchStatus), roles=_EMPLOYER, scope=Scope.FILES),
+    # Admins and approvers see the lines anyway; an office sees them when its mandate says so, and never for a while.
+    Action.REVEAL: ActionRule(statuses=frozenset(BatchStatus), roles=frozenset({"auditor"}), scope=Scope.READ),
 }
 
 # Everything that may ever happen to a status. What is not here is forbidden for everyone: nothing leaves `delivered`

@@ -38,6 +38,7 @@ _BODIES: dict[str, dict[str, Any]] = {
     "/v1/payment-batches/{batch_id}/withdrawals": {"reason": "r"},
     "/v1/payment-batches/{batch_id}/statements": {"statement": "accepted", "reason": "r"},
     "/v1/payment-batches/{batch_id}/holds": {"reason": "r"},
+    "/v1/payment-batches/{batch_id}/reveals": {"reason": "asked by the accountant"},
     "/v1/payment-batches/{batch_id}/holds/{hold_id}/lifting": {"reason": "r"},
     "/v1/payment-batches/{batch_id}/transfers/{transfer_id}/release": {"reason": "r", "additional": True},
     "/v1/transfers/{transfer_id}/return": {"reason": "r"},

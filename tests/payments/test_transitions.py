@@ -40,6 +40,7 @@ EXPECTED: dict[str, tuple[set[str], set[str], str]] = {
     "withdraw": ({"approved", "delivery_unknown"}, {"admin", "approver"}, "approve"),
     "state": (_WITH_FILE - {"executed", "refused"}, {"admin", "approver"}, "files"),
     "report": ({status.value for status in BatchStatus}, {"admin", "approver"}, "files"),
+    "reveal": ({status.value for status in BatchStatus}, {"auditor"}, "read"),
 }
 ROLES = ("admin", "approver", "auditor", "office_admin", "office_preparer", "nobody")
 

@@ -21,6 +21,7 @@ from app.payments.api.common import ContextDep, KeyDep, attempt_of, dump, once
 from app.payments.context import Context
 from app.payments.limits import LimitKind
 from app.payments.models import DebtorAccount
+from app.payments.visibility import Viewer, require_salaries, visibility
 
 routes = router(prefix="/v1", tags=["debtor accounts"])
 _MOST_DAYS = 400
@@ -150,8 +151,7 @@ def _limits(
     ctx: Context, session: Session, actor: Actor, account_id: UUID, execution_date: date | None
 ) -> dict[str, Any]:
     account = accounts.find_account(session, actor, account_id)
-    if not actor.sees_salaries(account.employer_id):
-        raise NotFound("Only people who may see salaries can see the limits.")
+    require_salaries(visibility(Viewer(actor=actor), account.employer_id), "What is used of a limit")
     day = execution_date or amsterdam_date(ctx.now())
     view = accounts.limits_of(ctx, session, account.id)
     body = schemas.LimitsOut(

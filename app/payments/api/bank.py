@@ -25,7 +25,7 @@ from app.core.errors import (
 )
 from app.core.idempotency import KeyReused
 from app.core.web import RevisionDep, SessionDep, answer, outcome_answer, problems, router
-from app.payments import bank_reports, comparing_files, delivering, holds, statements, two_people
+from app.payments import bank_reports, comparing_files, delivering, holds, revealing, statements, two_people
 from app.payments.api import schemas, views
 from app.payments.api.common import (
     ContextDep,
@@ -63,21 +63,19 @@ def proposed(
 ) -> tuple[int, dict[str, Any]]:
     """Return the batch when both people said so, else the proposal that waits."""
     if proposal.outcome != ProposalOutcome.APPLIED:
-        return 202, dump(views.proposals_out(session, [proposal])[0])
+        return 202, dump(views.proposals_out(session, actor, [proposal])[0])
     session.flush()
     session.expire_all()
     return 201, _body(ctx, session, actor, session.get_one(PaymentBatch, batch_id))
 
 
 @routes.get("/payment-batches/{batch_id}/files", response_model=list[schemas.FileOut], responses=problems())
-def list_files(actor: ActorDep, session: SessionDep, batch_id: UUID) -> Response:
+def list_files(ctx: ContextDep, actor: ActorDep, session: SessionDep, batch_id: UUID) -> Response:
     """Return every file ever stored for the batch, void ones included, with what the bank will show; no bytes."""
     actor.needs_scope(Scope.READ)
     batch = visible_batch(session, actor, batch_id)
-    sees = actor.sees_salaries(batch.employer_id)
-    return answer(
-        200, [dump(views.file_out(row, sees_salaries=sees)) for row in delivering.files_of(session, batch.id)]
-    )
+    seen = revealing.seen_by(ctx, session, actor, batch)
+    return answer(200, [dump(views.file_out(row, seen)) for row in delivering.files_of(session, batch.id)])
 
 
 _FILE_RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -289,7 +287,7 @@ def take_report(
         contradictions=taken.contradictions,
         asks_a_person=taken.asks_a_person,
         waits_because=taken.waits_because,
-        proposal=None if proposal is None else views.proposals_out(session, [proposal])[0],
+        proposal=None if proposal is None else views.proposals_out(session, actor, [proposal])[0],
         batch=views.batch_out(ctx, session, actor, batch),
     )
     return answer(201, dump(body))
@@ -304,9 +302,14 @@ def take_report(
 def compare_file(
     ctx: ContextDep, actor: ActorDep, session: SessionDep, data: Annotated[bytes, Depends(xml_body)]
 ) -> Response:
-    """Compare a payment file that you hold with the stored one: identical to a batch's, or what differs."""
+    """Compare a payment file that you hold with the stored one: identical to a batch's, or what differs.
+
+    Who may not see salaries is told whether it is the same, and not where it differs: that would answer guesses.
+    """
     actor.needs_scope(Scope.READ)
     found = comparing_files.compare(ctx, session, actor.readable_employers, data)
+    if not revealing.seen_by(ctx, session, actor, found.batch).shows_salaries:
+        found = comparing_files.without_places(found)
     body = schemas.ComparedOut(
         payment_batch_id=found.batch.id,
         file=found.file.n,

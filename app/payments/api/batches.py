@@ -16,10 +16,10 @@ from app.auth.web import ActorDep
 from app.core import idempotency
 from app.core.clock import AMSTERDAM, amsterdam_date
 from app.core.database import transaction
-from app.core.errors import AppError, Conflict, NotFound, PreconditionFailed, PreconditionRequired
+from app.core.errors import AppError, Conflict, PreconditionFailed, PreconditionRequired
 from app.core.idempotency import KeyReused
 from app.core.web import PageDep, RevisionDep, SessionDep, answer, next_link, outcome_answer, problems, router
-from app.payments import approving, deciding, digest, filing, refusals, reopening, revising
+from app.payments import approving, deciding, digest, filing, refusals, reopening, revealing, revising
 from app.payments.api import schemas, views
 from app.payments.api.common import (
     ContextDep,
@@ -46,6 +46,7 @@ from app.payments.errors import (
 )
 from app.payments.models import BankStatus, BatchStatus, CreditTransfer, Finding, LinkMode, PaymentBatch, PaymentFile
 from app.payments.transitions import Action, authorise
+from app.payments.visibility import require_salaries
 
 routes = router(prefix="/v1", tags=["payment batches"])
 _CHANGES = (PreconditionFailed, PreconditionRequired, Conflict, KeyReused)
@@ -157,6 +158,7 @@ def change_batch(
 
 @routes.get("/payment-batches/{batch_id}/transfers", response_model=schemas.TransferPage, responses=problems())
 def list_transfers(
+    ctx: ContextDep,
     actor: ActorDep,
     session: SessionDep,
     batch_id: UUID,
@@ -181,11 +183,11 @@ def list_transfers(
         select(Finding.transfer_id, Finding.code).where(Finding.batch_id == batch.id).order_by(Finding.code)
     ):
         codes.setdefault(transfer_id, []).append(code)
-    sees = actor.sees_salaries(batch.employer_id)
+    seen = revealing.seen_by(ctx, session, actor, batch)
     body = schemas.TransferPage(
         batch_digest=batch.digest,
         batch_revision=batch.revision,
-        items=[views.transfer_out(row, codes.get(row.id, []), sees_salaries=sees) for row in shown],
+        items=[views.transfer_out(row, codes.get(row.id, []), seen) for row in shown],
     )
     path = f"/v1/payment-batches/{batch.id}/transfers?after={shown[-1].position}&limit={limit}" if shown else ""
     headers = {"Link": f'<{path}>; rel="next"'} if len(rows) > limit else {}
@@ -212,12 +214,12 @@ def change_transfer(
     row = deciding.decide_line(ctx, session, actor, batch_id, transfer_id, revision, wanted)
     codes = session.exec(select(Finding.code).where(Finding.transfer_id == row.id)).all()
     session.refresh(batch)
-    out = views.transfer_out(row, codes, sees_salaries=actor.sees_salaries(batch.employer_id))
+    out = views.transfer_out(row, codes, revealing.seen_by(ctx, session, actor, batch))
     return answer(200, dump(out), ETag=etag(batch.revision))
 
 
 @routes.get("/payment-batches/{batch_id}/findings", response_model=list[schemas.FindingOut], responses=problems())
-def list_findings(actor: ActorDep, session: SessionDep, batch_id: UUID) -> Response:
+def list_findings(ctx: ContextDep, actor: ActorDep, session: SessionDep, batch_id: UUID) -> Response:
     """Return every finding on the batch and its lines: what is wrong, where, and what to do."""
     actor.needs_scope(Scope.READ)
     batch = visible_batch(session, actor, batch_id)
@@ -227,7 +229,8 @@ def list_findings(actor: ActorDep, session: SessionDep, batch_id: UUID) -> Respo
         .where(Finding.batch_id == batch.id)
         .order_by(col(CreditTransfer.position).nulls_first(), col(Finding.code))
     )
-    return answer(200, [dump(views.finding_out(row, position)) for row, position in rows])
+    seen = revealing.seen_by(ctx, session, actor, batch)
+    return answer(200, [dump(views.finding_out(row, position, seen)) for row, position in rows])
 
 
 @routes.post(
@@ -246,12 +249,13 @@ def acknowledge(
     body: schemas.Acknowledgement,
 ) -> Response:
     """Confirm a finding by name. It makes no new revision."""
-    visible_batch(session, actor, batch_id)
+    batch = visible_batch(session, actor, batch_id)
 
     def act() -> tuple[int, dict[str, Any]]:
         row = deciding.acknowledge(ctx, session, actor, batch_id, finding_id, note=body.note)
         line = session.get(CreditTransfer, row.transfer_id) if row.transfer_id else None
-        return 200, dump(views.finding_out(row, line.position if line else None))
+        seen = revealing.seen_by(ctx, session, actor, batch)
+        return 200, dump(views.finding_out(row, line.position if line else None, seen))
 
     return once(session, attempt_of(request, ctx, actor, key, body), act)
 
@@ -468,8 +472,7 @@ def canonical(ctx: ContextDep, actor: ActorDep, session: SessionDep, batch_id: U
     """Return the bytes that the digest is made of, for who may see salaries."""
     actor.needs_scope(Scope.READ)
     batch = visible_batch(session, actor, batch_id)
-    if not actor.sees_salaries(batch.employer_id):
-        raise NotFound("Only people who may see salaries can see what the digest is made of.")
+    require_salaries(revealing.seen_by(ctx, session, actor, batch), "What the digest is made of")
     content = revising.content_of(ctx, session, batch)
     data = digest.canonical_bytes(filing.digest_content(content))
     return Response(

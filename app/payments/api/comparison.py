@@ -18,11 +18,12 @@ from app.core.web import SessionDep, answer, problems, router
 from app.payments import iban
 from app.payments.api.common import dump, etag
 from app.payments.api.schemas import Creditor, Money, money
-from app.payments.api.views import MASKED
+from app.payments.api.views import creditor_out, run_description
 from app.payments.approving import visible_batch
 from app.payments.change_findings import percent
 from app.payments.matching import ChangeKind
 from app.payments.models import BatchComparison, CreditTransfer, PaymentBatch, PayrollRun
+from app.payments.visibility import HIDDEN, Viewer, Visibility, visibility
 
 routes = router(prefix="/v1", tags=["payment batches"])
 
@@ -100,12 +101,13 @@ def get_comparison(
     row = session.get(BatchComparison, batch.id)
     if row is None:
         raise NotFound("This batch was made before batches were compared; its next revision is.")
-    sees = actor.sees_salaries(batch.employer_id)
-    return answer(200, dump(_comparison(session, batch, row, limit=limit, sees_salaries=sees)), ETag=etag(row.revision))
+    # A reveal is of one batch; a comparison shows the lines of another one as well.
+    seen = visibility(Viewer(actor=actor), batch.employer_id)
+    return answer(200, dump(_comparison(session, batch, row, limit=limit, seen=seen)), ETag=etag(row.revision))
 
 
 def _comparison(
-    session: Session, batch: PaymentBatch, row: BatchComparison, *, limit: int, sees_salaries: bool
+    session: Session, batch: PaymentBatch, row: BatchComparison, *, limit: int, seen: Visibility
 ) -> ComparisonOut:
     counts = Counter(change["kind"] for change in row.changes)
     shown = {kind: _shown(row.changes, kind, limit) for kind in ChangeKind}
@@ -113,16 +115,13 @@ def _comparison(
     return ComparisonOut(
         batch_id=batch.id,
         revision=row.revision,
-        previous=_previous(session, row),
+        previous=_previous(session, row, seen),
         is_first=row.is_first,
         is_extra=row.is_extra,
         expected_peak=_peak(row),
         counts={kind.value: counts[kind.value] for kind in ChangeKind},
         same_count=row.same_count,
-        **{
-            kind.value: [_change(change, lines, sees_salaries=sees_salaries) for change in changes]
-            for kind, changes in shown.items()
-        },
+        **{kind.value: [_change(change, lines, seen) for change in changes] for kind, changes in shown.items()},
     )
 
 
@@ -140,7 +139,7 @@ def _lines(session: Session, changes: Sequence[Mapping[str, Any]]) -> Mapping[st
     return {str(row.id): row for row in rows}
 
 
-def _previous(session: Session, row: BatchComparison) -> PreviousBatch | None:
+def _previous(session: Session, row: BatchComparison, seen: Visibility) -> PreviousBatch | None:
     if row.previous_batch_id is None:
         return None
     batch = session.get_one(PaymentBatch, row.previous_batch_id)
@@ -151,7 +150,7 @@ def _previous(session: Session, row: BatchComparison) -> PreviousBatch | None:
         year=run.year,
         period=run.period_start,
         run_number=run.number,
-        description=run.description,
+        description=run_description(run, seen),
         requested_execution_date=batch.requested_execution_date,
         number_of_transactions=batch.number_of_transactions,
     )
@@ -163,19 +162,19 @@ def _peak(row: BatchComparison) -> Peak | None:
     return Peak(code=row.peak["code"], direction="up" if row.peak["is_up"] else "down")
 
 
-def _change(change: Mapping[str, Any], lines: Mapping[str, CreditTransfer], *, sees_salaries: bool) -> ChangeOut:
+def _change(change: Mapping[str, Any], lines: Mapping[str, CreditTransfer], seen: Visibility) -> ChangeOut:
     line, previous = lines.get(change.get("line", "")), lines.get(change.get("previous", ""))
-    now, before = _amounts(change, line, previous) if sees_salaries else (None, None)
+    now, before = _amounts(change, line, previous) if seen.shows_salaries else (None, None)
     of = line or previous
     return ChangeOut(
         transfer_id=line.id if line else None,
         position=line.position if line else None,
         kind=of.kind if of else None,
-        creditor=_creditor(line, sees_salaries=sees_salaries),
-        previous_creditor=_previous_creditor(change, previous, sees_salaries=sees_salaries),
+        creditor=None if line is None else creditor_out(line, seen),
+        previous_creditor=_previous_creditor(change, previous, seen),
         amount=now,
         previous_amount=before,
-        percent=_percent(change) if sees_salaries else None,
+        percent=_percent(change) if seen.shows_salaries else None,
         paid_before=change.get("paid_before", False),
     )
 
@@ -189,22 +188,12 @@ def _amounts(
     return money(line.amount_cents) if line else None, money(previous.amount_cents) if previous else None
 
 
-def _creditor(row: CreditTransfer | None, *, sees_salaries: bool) -> Creditor | None:
-    if row is None:
-        return None
-    if sees_salaries:
-        return Creditor(name=row.creditor_name, iban=row.creditor_iban)
-    return Creditor(name=MASKED, iban=iban.mask(row.creditor_iban))
-
-
-def _previous_creditor(
-    change: Mapping[str, Any], previous: CreditTransfer | None, *, sees_salaries: bool
-) -> Creditor | None:
+def _previous_creditor(change: Mapping[str, Any], previous: CreditTransfer | None, seen: Visibility) -> Creditor | None:
     """Return who was paid before; of somebody who was not in the last run at most the account is known."""
     old = change.get("old_iban")
     if previous is None and old is not None:
-        return Creditor(name=MASKED, iban=old if sees_salaries else iban.mask(old))
-    return _creditor(previous, sees_salaries=sees_salaries)
+        return Creditor(name=HIDDEN, iban=old if seen.shows_salaries else iban.mask(old))
+    return None if previous is None else creditor_out(previous, seen)
 
 
 def _percent(change: Mapping[str, Any]) -> int | None:

@@ -28,6 +28,7 @@ from app.payments.models import Administration, AdministrationLink, Connection, 
 from app.payments.ports import SourceCredentials
 from app.payments.two_people import Wanted
 from app.payments.uploading import DocumentUnreadable, RunName, TotalsDiffer
+from app.payments.visibility import Viewer, shown_text, visibility
 
 routes = router(prefix="/v1", tags=["connections"])
 
@@ -300,7 +301,7 @@ def _change_link(ctx: Context, session: Session, actor: Actor, row: Administrati
     proposal = two_people.act(ctx, session, actor, asked)
     if proposal.outcome == ProposalOutcome.APPLIED:
         return answer(200, _administration(row, link))
-    return answer(202, dump(views.proposals_out(session, [proposal])[0]))
+    return answer(202, dump(views.proposals_out(session, actor, [proposal])[0]))
 
 
 @routes.post("/administrations/{administration_id}/sync", status_code=202, responses=problems(Conflict, KeyReused))
@@ -354,11 +355,12 @@ def upload_payroll_file(
     uploaded = uploading.upload(ctx, actor, administration_id, data, name)
     with transaction(ctx.engine) as session:
         run = session.get_one(PayrollRun, uploaded.run_id)
-        body = dump(_runs(session, [run])[0])
+        body = dump(_runs(session, actor, [run])[0])
     return answer(201 if uploaded.is_new else 200, body)
 
 
-def _runs(session: Session, rows: list[PayrollRun]) -> list[schemas.RunOut]:
+def _runs(session: Session, actor: Actor, rows: list[PayrollRun]) -> list[schemas.RunOut]:
+    viewer = Viewer(actor=actor)
     batches: dict[UUID, list[UUID]] = {}
     found = select(PaymentBatch.run_id, PaymentBatch.id).where(
         any_of(col(PaymentBatch.run_id), [row.id for row in rows])
@@ -375,12 +377,12 @@ def _runs(session: Session, rows: list[PayrollRun]) -> list[schemas.RunOut]:
             period=row.period_start,
             period_end=row.period_end,
             frequency=row.frequency,
-            description=row.description,
+            description=views.run_description(row, visibility(viewer, row.employer_id)),
             locked=row.is_locked,
             made_at=row.made_at,
             state=row.state,
             reason_code=row.reason_code,
-            reason=row.reason,
+            reason=shown_text(row.reason, visibility(viewer, row.employer_id)),
             operation=row.operation,
             discovered_by=row.discovered_by,
             first_seen_at=row.first_seen_at,
@@ -415,7 +417,7 @@ def list_runs(
     rows = list(session.exec(statement))
     shown = rows[: page.limit]
     headers = next_link(request, shown[-1].first_seen_at, shown[-1].id) if len(rows) > page.limit else {}
-    return answer(200, [dump(each) for each in _runs(session, shown)], **headers)
+    return answer(200, [dump(each) for each in _runs(session, actor, shown)], **headers)
 
 
 @routes.post(

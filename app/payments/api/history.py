@@ -22,6 +22,7 @@ from app.payments.api import schemas
 from app.payments.api.common import dump
 from app.payments.approving import visible_batch
 from app.payments.reporting import HistoryLine, HistoryQuestion
+from app.payments.visibility import Viewer, visibility
 
 routes = router(prefix="/v1", tags=["history"])
 _MOST_CSV_LINES = 100_000
@@ -102,9 +103,10 @@ def _question(
     batch_id: UUID | None = None,
 ) -> HistoryQuestion:
     organizations = actor.readable_employers | frozenset(actor.offices)
+    viewer = Viewer(actor=actor)
     return HistoryQuestion(
         organizations=organizations,
-        with_totals_of=frozenset(each for each in organizations if actor.sees_salaries(each)),
+        with_totals_of=frozenset(each for each in organizations if visibility(viewer, each).shows_salaries),
         payment_batch_id=batch_id,
         before=before,
         limit=limit,

@@ -74,7 +74,7 @@ def put_policy(
     proposal = two_people.act(ctx, session, actor, asked)
     if proposal.outcome == ProposalOutcome.APPLIED:
         return answer(200, _policy(ctx, session, employer_id))
-    return answer(202, dump(views.proposals_out(session, [proposal])[0]))
+    return answer(202, dump(views.proposals_out(session, actor, [proposal])[0]))
 
 
 @routes.get("/employers/{employer_id}/members", response_model=list[schemas.MemberOut], responses=problems())
@@ -137,14 +137,14 @@ def add_member(
                 "ends_on": body.ends_on.isoformat() if body.ends_on else None,
             },
         )
-        return _proposed(session, two_people.act(ctx, session, actor, wanted))
+        return _proposed(session, actor, two_people.act(ctx, session, actor, wanted))
 
     return once(session, attempt_of(request, ctx, actor, key, body), act)
 
 
-def _proposed(session: Session, proposal: Proposal) -> tuple[int, dict[str, Any]]:
+def _proposed(session: Session, actor: Actor, proposal: Proposal) -> tuple[int, dict[str, Any]]:
     status = 201 if proposal.outcome == ProposalOutcome.APPLIED else 202
-    return status, dump(views.proposals_out(session, [proposal])[0])
+    return status, dump(views.proposals_out(session, actor, [proposal])[0])
 
 
 @routes.delete(
@@ -171,7 +171,7 @@ def remove_member(
         reason=f"no longer {role.value}",
         payload={"organization_id": str(employer_id), "role": role.value},
     )
-    status, body = _proposed(session, two_people.act(ctx, session, actor, wanted))
+    status, body = _proposed(session, actor, two_people.act(ctx, session, actor, wanted))
     return answer(200 if status == 201 else status, body)  # noqa: PLR2004 - nothing is made by taking away
 
 
@@ -227,7 +227,7 @@ def list_proposals(
     if state == "open":
         statement = statement.where(col(Proposal.ended_at).is_(None))
     rows = session.exec(statement).all()
-    return answer(200, [dump(each) for each in views.proposals_out(session, rows)])
+    return answer(200, [dump(each) for each in views.proposals_out(session, actor, rows)])
 
 
 @routes.post(
@@ -243,7 +243,7 @@ def confirm_proposal(
     proposals.see(session, proposal_id, actor.readable_employers)
 
     def act() -> tuple[int, dict[str, Any]]:
-        return _proposed(session, two_people.confirm(ctx, session, actor, proposal_id))
+        return _proposed(session, actor, two_people.confirm(ctx, session, actor, proposal_id))
 
     return once(session, attempt_of(request, ctx, actor, key, None), act)
 
@@ -252,4 +252,4 @@ def confirm_proposal(
 def withdraw_proposal(ctx: ContextDep, actor: ActorDep, session: SessionDep, proposal_id: UUID) -> Response:
     """End a proposal without doing what it asks."""
     row = two_people.withdraw(ctx, session, actor, proposal_id)
-    return answer(200, dump(views.proposals_out(session, [row])[0]))
+    return answer(200, dump(views.proposals_out(session, actor, [row])[0]))

@@ -347,7 +347,7 @@ class HoldOut(BaseModel):
 
 
 class BatchOut(BaseModel):
-    """A payment batch. Amounts are null for who may not see salaries."""
+    """A payment batch. Amounts are null for who may not see salaries; `visibility` says how much the caller sees."""
 
     id: UUID
     kind: str
@@ -377,6 +377,7 @@ class BatchOut(BaseModel):
     proposals: list[UUID]
     attention: list[str]
     allowed_actions: list[ActionOut]
+    visibility: str
     file: FileShort | None
     files: list[FileShort]
     created_at: datetime
@@ -647,6 +648,26 @@ class MemberOut(BaseModel):
     has_pin: bool
     pin_changed_at: datetime | None
     pin_change_confirmed: bool
+
+
+class NewReveal(Strict):
+    """Why an auditor needs to see who is paid what in a batch."""
+
+    reason: Annotated[
+        str, StringConstraints(min_length=10, max_length=500, strip_whitespace=True), AfterValidator(_printable)
+    ]
+
+
+class RevealOut(BaseModel):
+    """Who sees the unmasked lines of which batch, until when, and why."""
+
+    id: UUID
+    payment_batch_id: UUID
+    employer_id: UUID
+    user: str
+    reason: str
+    made_at: datetime
+    ends_at: datetime
 
 
 class FileOut(BaseModel):

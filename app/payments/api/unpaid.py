@@ -10,7 +10,7 @@ from app.auth.web import ActorDep
 from app.core.errors import Conflict, NotFound
 from app.core.idempotency import KeyReused
 from app.core.web import SessionDep, answer, problems, router
-from app.payments import unpaid
+from app.payments import revealing, unpaid
 from app.payments.api import schemas, views
 from app.payments.api.bank import visible_line
 from app.payments.api.common import ContextDep, KeyDep, attempt_of, dump, once
@@ -18,6 +18,7 @@ from app.payments.bank_days import in_dutch
 from app.payments.errors import AlreadyClaimed, ExecutionDateImpossible, NotABankDay, NotAllowedNow
 from app.payments.models import ClaimWay, CreditTransfer, PaymentBatch
 from app.payments.unpaid import FollowUp, Unpaid
+from app.payments.visibility import Visibility, visibility
 
 routes = router(prefix="/v1", tags=["unpaid lines"])
 
@@ -38,17 +39,18 @@ def list_unpaid(
             raise NotFound("No such employer.")
         employers = frozenset({employer_id})
     lines = unpaid.unpaid_lines(ctx, session, employers)
-    shown = [dump(_unpaid(line, actor.sees_salaries(line.batch.employer_id))) for line in lines[:limit]]
+    viewer = revealing.viewer_of(ctx, session, actor)
+    shown = [dump(_unpaid(line, visibility(viewer, line.batch.employer_id, line.batch.id))) for line in lines[:limit]]
     return answer(200, shown, **{"X-Total-Count": str(len(lines))})
 
 
-def _unpaid(line: Unpaid, sees_salaries: bool) -> schemas.UnpaidOut:
+def _unpaid(line: Unpaid, seen: Visibility) -> schemas.UnpaidOut:
     late = line.late_since
     return schemas.UnpaidOut(
-        transfer=views.transfer_out(line.transfer, [], sees_salaries=sees_salaries),
+        transfer=views.transfer_out(line.transfer, [], seen),
         payment_batch_id=line.batch.id,
         employer_id=line.batch.employer_id,
-        run=views.run_short(line.run),
+        run=views.run_short(line.run, seen),
         late_since=late,
         text_nl="nog te betalen" if late is None else f"te laat sinds {in_dutch(late)}",
     )
@@ -99,7 +101,7 @@ def paid_elsewhere(
 
     def act() -> tuple[int, dict[str, Any]]:
         row = unpaid.close_line(ctx, session, actor, transfer_id, way=ClaimWay.ELSEWHERE, reason=body.reason)
-        return 201, _line(session, actor, row)
+        return 201, _line(ctx, session, actor, row)
 
     return once(session, attempt_of(request, ctx, actor, key, body), act)
 
@@ -124,11 +126,11 @@ def waive(
 
     def act() -> tuple[int, dict[str, Any]]:
         row = unpaid.close_line(ctx, session, actor, transfer_id, way=ClaimWay.WAIVED, reason=body.reason)
-        return 201, _line(session, actor, row)
+        return 201, _line(ctx, session, actor, row)
 
     return once(session, attempt_of(request, ctx, actor, key, body), act)
 
 
-def _line(session: SessionDep, actor: ActorDep, row: CreditTransfer) -> dict[str, Any]:
+def _line(ctx: ContextDep, session: SessionDep, actor: ActorDep, row: CreditTransfer) -> dict[str, Any]:
     batch = session.get_one(PaymentBatch, row.batch_id)
-    return dump(views.transfer_out(row, [], sees_salaries=actor.sees_salaries(batch.employer_id)))
+    return dump(views.transfer_out(row, [], revealing.seen_by(ctx, session, actor, batch)))

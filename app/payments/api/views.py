@@ -12,10 +12,11 @@ from app.auth.actor import Actor
 from app.auth.models import Organization, Proposal, User
 from app.core.columns import any_of
 from app.core.money import dutch, text_to_cents
-from app.payments import accounts, attention, bank_profiles, calendar, iban, policies
+from app.payments import accounts, attention, bank_profiles, calendar, iban, policies, revealing
 from app.payments.accounts import LimitSetting
 from app.payments.api import schemas
 from app.payments.api.schemas import money
+from app.payments.connections import UPLOAD
 from app.payments.context import Context
 from app.payments.findings import text_of
 from app.payments.holds import of_batch
@@ -34,8 +35,8 @@ from app.payments.models import (
 )
 from app.payments.tiers import Requirement
 from app.payments.transitions import Action, reasons_against
+from app.payments.visibility import HIDDEN, Viewer, Visibility, shown_text, visibility
 
-MASKED = "***"
 Row = TypeVar("Row")
 
 
@@ -44,7 +45,8 @@ def batches_out(
 ) -> list[schemas.BatchOut]:
     """Return batches as this person may see them."""
     loaded = _Loaded(session, batches)
-    return [_batch(ctx, session, actor, batch, loaded) for batch in batches]
+    viewer = revealing.viewer_of(ctx, session, actor)
+    return [_batch(ctx, session, viewer, batch, loaded) for batch in batches]
 
 
 def batch_out(ctx: Context, session: Session, actor: Actor, batch: PaymentBatch) -> schemas.BatchOut:
@@ -117,19 +119,19 @@ def _by_id(session: Session, model: type[Row], ids: set[UUID]) -> Mapping[UUID, 
     return {row.id: row for row in rows}  # type: ignore[attr-defined]
 
 
-def _batch(ctx: Context, session: Session, actor: Actor, batch: PaymentBatch, loaded: _Loaded) -> schemas.BatchOut:
+def _batch(ctx: Context, session: Session, viewer: Viewer, batch: PaymentBatch, loaded: _Loaded) -> schemas.BatchOut:
     account = loaded.accounts[batch.debtor_account_id]
     run, administration = loaded.runs[batch.run_id], loaded.administrations[batch.administration_id]
     files = loaded.files.get(batch.id, [])
     approvals = loaded.approvals.get(batch.id, [])
     required = _required(ctx, session, batch, given=len(approvals))
-    sees = actor.sees_salaries(batch.employer_id)
+    seen = visibility(viewer, batch.employer_id, batch.id)
     profile = bank_profiles.profile_for(account.iban)
     return schemas.BatchOut(
         id=batch.id,
         kind=batch.kind,
         status=batch.status,
-        status_reason=batch.status_reason,
+        status_reason=shown_text(batch.status_reason, seen),
         mode=batch.mode,
         revision=batch.revision,
         digest=batch.digest,
@@ -137,30 +139,38 @@ def _batch(ctx: Context, session: Session, actor: Actor, batch: PaymentBatch, lo
         administration=schemas.AdministrationShort(
             id=administration.id, number=administration.number, name=administration.name
         ),
-        run=run_short(run),
+        run=run_short(run, seen),
         debtor_account=schemas.AccountShort(id=account.id, iban=account.iban, name=account.holder_name),
         requested_execution_date=batch.requested_execution_date,
         approve_before=calendar.approve_before(batch.requested_execution_date, profile),
         release_before=calendar.release_before(batch.requested_execution_date, profile),
         number_of_transactions=batch.number_of_transactions,
-        control_sum=money(batch.control_sum_cents) if sees else None,
+        control_sum=money(batch.control_sum_cents) if seen.shows_salaries else None,
         counts=loaded.counts.get(batch.id, {}),
         required_approvals=required.count,
         approval_reasons=list(required.reasons),
         one_person_firm=required.is_one_person_firm,
         approvals=[_approval(row, name) for row, name in approvals],
-        limit=_limits(ctx, session, batch) if sees else None,
+        limit=_limits(ctx, session, batch) if seen is Visibility.FULL else None,
         findings=loaded.findings.get(batch.id, {}),
         acknowledgements_open=loaded.open.get(batch.id, 0),
-        holds=[schemas.HoldOut(id=hold.id, code=hold.code, reason=hold.reason) for hold in of_batch(session, batch)],
+        holds=_holds(session, batch, seen),
         proposals=loaded.proposals.get(batch.id, []),
         attention=attention.of_batch(attention.Standing.of(batch, files), profile, ctx.now()),
-        allowed_actions=_actions(actor, batch, files, loaded),
+        allowed_actions=_actions(viewer.actor, batch, files, loaded),
+        visibility=seen.value,
         file=_file_short(files[0]) if len(files) == 1 else None,
         files=[_file_short(file) for file in files],
         created_at=batch.created_at,
         updated_at=batch.updated_at,
     )
+
+
+def _holds(session: Session, batch: PaymentBatch, seen: Visibility) -> list[schemas.HoldOut]:
+    return [
+        schemas.HoldOut(id=hold.id, code=hold.code, reason=shown_text(hold.reason, seen) or "")
+        for hold in of_batch(session, batch)
+    ]
 
 
 def _required(ctx: Context, session: Session, batch: PaymentBatch, *, given: int) -> Requirement:
@@ -246,23 +256,21 @@ def _against_approving(actor: Actor, batch: PaymentBatch, loaded: _Loaded) -> li
     return [code for code, applies in known.items() if applies]
 
 
-def transfer_out(row: CreditTransfer, codes: Sequence[str], *, sees_salaries: bool) -> schemas.TransferOut:
+def transfer_out(row: CreditTransfer, codes: Sequence[str], seen: Visibility) -> schemas.TransferOut:
     """Return a line; masked for who may not see salaries."""
+    shows = seen.shows_salaries
     return schemas.TransferOut(
         id=row.id,
         position=row.position,
         status=row.status,
         decision=row.decision,
-        decision_reason=row.decision_reason,
+        decision_reason=shown_text(row.decision_reason, seen),
         hold_code=row.hold_code,
-        creditor=schemas.Creditor(
-            name=row.creditor_name if sees_salaries else MASKED,
-            iban=row.creditor_iban if sees_salaries else iban.mask(row.creditor_iban),
-        ),
-        creditor_name_original=row.creditor_name_original if sees_salaries else None,
-        amount=money(row.amount_cents) if sees_salaries else None,
-        remittance_information=row.remittance_text if sees_salaries else None,
-        remittance_information_original=row.remittance_text_original if sees_salaries else None,
+        creditor=creditor_out(row, seen),
+        creditor_name_original=row.creditor_name_original if shows else None,
+        amount=money(row.amount_cents) if shows else None,
+        remittance_information=row.remittance_text if shows else None,
+        remittance_information_original=row.remittance_text_original if shows else None,
         end_to_end_id=row.end_to_end_id,
         kind=row.kind,
         findings=list(codes),
@@ -270,13 +278,21 @@ def transfer_out(row: CreditTransfer, codes: Sequence[str], *, sees_salaries: bo
         bank_status=row.bank_status,
         bank_reason=row.bank_reason,
         name_check=row.name_check,
-        name_check_proposal=row.name_check_proposal if sees_salaries else None,
+        name_check_proposal=row.name_check_proposal if shows else None,
     )
 
 
-def finding_out(row: Finding, position: int | None) -> schemas.FindingOut:
-    """Return a finding in words."""
-    english, dutch, remedy, remedy_nl = text_of(row.code, row.figures)
+def creditor_out(row: CreditTransfer, seen: Visibility) -> schemas.Creditor:
+    """Return who is paid; for who may not see salaries the ends of the account at most."""
+    if seen.shows_salaries:
+        return schemas.Creditor(name=row.creditor_name, iban=row.creditor_iban)
+    return schemas.Creditor(name=HIDDEN, iban=iban.mask(row.creditor_iban))
+
+
+def finding_out(row: Finding, position: int | None, seen: Visibility) -> schemas.FindingOut:
+    """Return a finding in words; by how much somebody's pay changed only for who may see salaries."""
+    figures = row.figures if seen.shows_salaries else {**row.figures, "percent": HIDDEN}
+    english, dutch, remedy, remedy_nl = text_of(row.code, figures)
     return schemas.FindingOut(
         id=row.id,
         code=row.code,
@@ -293,11 +309,11 @@ def finding_out(row: Finding, position: int | None) -> schemas.FindingOut:
     )
 
 
-def file_out(file: PaymentFile, *, sees_salaries: bool) -> schemas.FileOut:
+def file_out(file: PaymentFile, seen: Visibility) -> schemas.FileOut:
     """Return a stored file, without its bytes."""
+    shows = seen.shows_salaries
     instructions = [
-        {name: value for name, value in each.items() if sees_salaries or name != "control_sum"}
-        for each in file.instructions
+        {name: value for name, value in each.items() if shows or name != "control_sum"} for each in file.instructions
     ]
     return schemas.FileOut(
         n=file.n,
@@ -308,16 +324,16 @@ def file_out(file: PaymentFile, *, sees_salaries: bool) -> schemas.FileOut:
         sha1=file.sha1,
         size_bytes=file.size_bytes,
         number_of_transactions=file.number_of_transactions,
-        control_sum=money(file.control_sum_cents) if sees_salaries else None,
+        control_sum=money(file.control_sum_cents) if shows else None,
         instructions=instructions,
         stored_at=file.stored_at,
         handed_out_at=file.handed_out_at,
         delivered_at=file.delivered_at,
         voided_at=file.voided_at,
-        void_reason=file.void_reason,
+        void_reason=shown_text(file.void_reason, seen),
         bank_status=file.bank_status,
         awaits_signature=file.awaits_signature,
-        bank_shows_nl=_bank_shows(file) if sees_salaries else None,
+        bank_shows_nl=_bank_shows(file) if shows else None,
     )
 
 
@@ -340,8 +356,9 @@ def limits_body(setting: LimitSetting) -> dict[str, schemas.Money | None]:
     return {name: None if cents is None else money(cents) for name, cents in by_kind}
 
 
-def proposals_out(session: Session, rows: Sequence[Proposal]) -> list[schemas.ProposalOut]:
+def proposals_out(session: Session, actor: Actor, rows: Sequence[Proposal]) -> list[schemas.ProposalOut]:
     """Return acts of two people with who asked and who confirmed, by name."""
+    viewer = Viewer(actor=actor)
     people = _by_id(
         session, User, {row.proposed_by for row in rows} | {row.confirmed_by for row in rows if row.confirmed_by}
     )
@@ -352,7 +369,7 @@ def proposals_out(session: Session, rows: Sequence[Proposal]) -> list[schemas.Pr
             kind=row.kind,
             target=row.target,
             payload=row.payload,
-            reason=row.reason,
+            reason=shown_text(row.reason, visibility(viewer, row.organization_id)) or "",
             proposed_by=people[row.proposed_by].name,
             proposed_at=row.proposed_at,
             waits_until=row.waits_until,
@@ -364,7 +381,7 @@ def proposals_out(session: Session, rows: Sequence[Proposal]) -> list[schemas.Pr
     ]
 
 
-def run_short(run: PayrollRun) -> schemas.RunShort:
+def run_short(run: PayrollRun, seen: Visibility) -> schemas.RunShort:
     """Return a run as it stands beside a batch or a line."""
     return schemas.RunShort(
         id=run.id,
@@ -372,6 +389,11 @@ def run_short(run: PayrollRun) -> schemas.RunShort:
         period=run.period_start,
         year=run.year,
         frequency=run.frequency,
-        description=run.description,
+        description=run_description(run, seen),
         locked=run.is_locked,
     )
+
+
+def run_description(run: PayrollRun, seen: Visibility) -> str:
+    """Return how a run is called. An uploaded one is called after a line of its file, so it is masked as lines are."""
+    return HIDDEN if run.source_kind == UPLOAD and not seen.shows_salaries else run.description
