@@ -454,7 +454,6 @@ def _transfer_values(
         "attempt": attempt,
         "end_to_end_id": identifiers.end_to_end_id(ctx.identifier_secret, line.obligation_id, attempt),
         "amount_cents": cents,
-        "currency": line.transfer.currency,
         **_source_values(line),
     }
 
@@ -464,6 +463,7 @@ def _source_values(line: _Line) -> dict[str, Any]:
     written, transfer = line.written, line.transfer
     return {
         "kind": written.kind,
+        "currency": transfer.currency,
         "creditor_name": written.creditor_name,
         "creditor_name_original": transfer.creditor_name,
         "creditor_iban": written.creditor_iban,

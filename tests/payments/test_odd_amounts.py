@@ -54,6 +54,24 @@ def test_a_net_that_is_split_over_two_accounts_is_two_lines(connected: Connected
     assert [line["amount"]["amount"] for line in connected.house.transfers(batch["id"])] == ["1250.01", "1250.00"]
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "statuses"), [("USD", "EUR", {"payable": 2}), ("EUR", "USD", {"payable": 1, "invalid": 1})]
+)
+def test_a_currency_that_the_source_corrects_is_followed(
+    connected: Connected, before: str, after: str, statuses: dict[str, int]
+) -> None:
+    """Read again in another currency, a line of dollars becomes payable, and one of euros stops being so."""
+    first, second = lines(2)
+    batch = connected.fetched([replace(first, currency=before), second])
+
+    connected.payroll.set_only_document(document([replace(first, currency=after), second]))
+    connected.poll()
+
+    again = connected.house.batch(batch["id"])
+    assert again["counts"] == statuses
+    assert again["revision"] == batch["revision"] + 1
+
+
 def test_a_run_whose_parts_do_not_add_up_is_no_batch(connected: Connected) -> None:
     """A cent of rounding between the lines and the total of the source: doubtful, with both figures, and no batch."""
     wrong = document(lines(2)).replace(b"<CtrlSum>5001.00</CtrlSum>", b"<CtrlSum>5001.01</CtrlSum>")
