@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.prove_changes import changes
+from benchmarks.prove_faults import faults
 from benchmarks.prove_files import prove_files
 from benchmarks.prove_hostile import hostile
 from benchmarks.prove_model import model
@@ -66,6 +67,7 @@ def tampering(count: int, seed: int) -> str:
 
 PROOFS: dict[str, tuple[Callable[[int, int], str], int]] = {
     "changes": (changes, 1_000),
+    "faults": (faults, 100_000),
     "files": (prove_files, 10_000),
     "hostile": (hostile, 100_000),
     "kills": (kills, 100),

@@ -26,6 +26,7 @@ from tests.support.postgres import HISTORY_KEY, TestDatabase
 
 ROOT = Path(__file__).parents[2]
 COMPANY = 2100
+NUMBER = "9969"
 PATIENCE_SECONDS = 60.0
 _KEYS = new_key_text("k1")
 _IDENTIFIER_KEY = "an identifier key for tests, long enough"
@@ -125,6 +126,28 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def run_order(run_id: int, *, lines: int = 8, year: int = 2026, period: int = 11) -> dict[str, Any]:
+    """Return a run as the simulator takes it, with so many lines of different amounts."""
+    return {
+        "id": run_id,
+        "number": run_id,
+        "year": year,
+        "period_start": period,
+        "period_end": period,
+        "description": f"Salaris {run_id}",
+        "run_at": {"minutes_ago": 1},
+        "lines": [
+            {
+                "name": f"Medewerker {index}",
+                "iban": _IBANS[index % len(_IBANS)],
+                "amount": f"{1000 + index}.{run_id % 100:02d}",
+                "remittance": f"Salaris {run_id}",
+            }
+            for index in range(lines)
+        ],
+    }
+
+
 @dataclass
 class Town:
     """Everything together: the service, Nmbrs, and an employer whose administration is linked."""
@@ -141,26 +164,7 @@ class Town:
     def finish_run(self, *, lines: int = 8, year: int = 2026, period: int = 11, **changes: Any) -> int:
         """Finish a run at Nmbrs with so many lines of different amounts; return its id."""
         self.last_run += 1
-        run = {
-            "id": self.last_run,
-            "number": self.last_run,
-            "year": year,
-            "period_start": period,
-            "period_end": period,
-            "description": f"Salaris {self.last_run}",
-            "run_at": {"minutes_ago": 1},
-            "lines": [
-                {
-                    "name": f"Medewerker {index}",
-                    "iban": _IBANS[index % len(_IBANS)],
-                    "amount": f"{1000 + index}.{self.last_run % 100:02d}",
-                    "remittance": f"Salaris {self.last_run}",
-                }
-                for index in range(lines)
-            ],
-            **changes,
-        }
-        return self.nmbrs.finish_run(COMPANY, run)
+        return self.nmbrs.finish_run(COMPANY, run_order(self.last_run, lines=lines, year=year, period=period) | changes)
 
     def runs(self) -> list[dict[str, Any]]:
         """Return the payroll runs as the API shows them."""
@@ -218,18 +222,42 @@ def running_town(database: TestDatabase, folder: Path, **changes: str) -> Iterat
         service.start()
         stack.callback(service.stop)
         client = stack.enter_context(httpx.Client(base_url=service.base_url, trust_env=False, timeout=60))
-        settings = Settings(
-            environment=Environment.TEST,
-            encryption_keys=SecretStr(_KEYS),
-            identifier_key=SecretStr(_IDENTIFIER_KEY),
-            history_key=SecretStr(HISTORY_KEY),
-        )
-        ctx = build(settings, database_url=database.app_url, sources={}).context
+        ctx = build(town_settings(), database_url=database.app_url, sources={}).context
         stack.callback(ctx.engine.dispose)
-        yield _settle(service, nmbrs, ctx, client)
+        settled = settle(ctx, client)
+        yield Town(
+            service=service,
+            nmbrs=nmbrs,
+            ctx=ctx,
+            boss=settled.boss,
+            administration_id=settled.administration_id,
+            connection_id=settled.connection_id,
+            webhook_url=settled.webhook_url,
+        )
 
 
-def _settle(service: RunningService, nmbrs: SimulatorClient, ctx: Context, client: Any) -> Town:
+def town_settings() -> Settings:
+    """Return the settings of a service that is built here, with the keys of the one that runs."""
+    return Settings(
+        environment=Environment.TEST,
+        encryption_keys=SecretStr(_KEYS),
+        identifier_key=SecretStr(_IDENTIFIER_KEY),
+        history_key=SecretStr(HISTORY_KEY),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """An employer whose administration at the simulated Nmbrs is linked and live."""
+
+    boss: Person
+    administration_id: str
+    connection_id: str
+    webhook_url: str
+
+
+def settle(ctx: Context, client: Any) -> Settled:
+    """Set an employer up: its people, its account, its connection, its administration."""
     employer_id = add_organization(ctx, OrganizationKind.EMPLOYER, "Demo BV")
     boss = add_person(ctx, client, employer_id, (Role.ADMIN, Role.APPROVER), email="boss@demo.example")
     account_id = add_account(boss, employer_id, per_batch="1000000.00")
@@ -245,13 +273,11 @@ def _settle(service: RunningService, nmbrs: SimulatorClient, ctx: Context, clien
     ).json()
     checked = boss.post(f"/v1/connections/{connection['id']}/check")
     assert checked.json()["state"] == "passed", checked.text
-    found = boss.get(f"/v1/connections/{connection['id']}/administrations").json()[0]
+    listed = boss.get(f"/v1/connections/{connection['id']}/administrations").json()
+    found = next(each for each in listed if each["number"] == NUMBER)
     answer = link(boss, found["id"], employer_id, account_id, go_live_on="2026-01-01")
     assert answer.status_code == 200, answer.text
-    return Town(
-        service=service,
-        nmbrs=nmbrs,
-        ctx=ctx,
+    return Settled(
         boss=boss,
         administration_id=found["id"],
         connection_id=connection["id"],
