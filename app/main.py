@@ -25,7 +25,7 @@ from app.core.listening import Address, Bounds, server_config
 from app.core.migrating import is_at_head
 from app.core.rate_limits import Rate
 from app.core.resealing import sealing_name
-from app.core.settings import Environment, Settings
+from app.core.settings import Settings
 from app.core.web import add_error_handlers, problem_response
 from app.jobs.working import Work, keep_working
 from app.nmbrs.source import NmbrsSoapKind
@@ -107,15 +107,15 @@ def conninfo(database_url: str) -> str:
 
 def create_app(service: Service, *, with_worker: bool) -> FastAPI:
     """Return the web service; with a worker beside it in the same process when asked."""
-    production = service.settings.environment is Environment.PRODUCTION
+    shows_docs = service.settings.shows_api_docs
     app = FastAPI(
         title="Loonstroom",
         summary="A finished payroll run becomes an approved salary payment, once.",
         version="0.1.0",
-        docs_url=None if production else "/docs",
+        docs_url="/docs" if shows_docs else None,
         redoc_url=None,
         redirect_slashes=False,
-        openapi_url="/openapi.json",
+        openapi_url="/openapi.json" if shows_docs else None,
         lifespan=_lifespan(service) if with_worker else None,
     )
     app.state.context = service.context

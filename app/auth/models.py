@@ -102,7 +102,10 @@ class Mandate(SQLModel, table=True):
 
 
 class ApiToken(SQLModel, table=True):
-    """A token of a person; only its SHA-256 is stored. An unattended one is used by a program, not by the person."""
+    """A token of a person; only its SHA-256 is stored. An unattended one is used by a program, not by the person.
+
+    `last_used_at` is right to a few minutes.
+    """
 
     __tablename__ = "api_token"
 
@@ -114,6 +117,7 @@ class ApiToken(SQLModel, table=True):
     expires_at: datetime = moment()
     revoked_at: datetime | None = moment(default=None)
     pin_locked_at: datetime | None = moment(default=None)
+    last_used_at: datetime | None = moment(default=None)
     is_unattended: bool = Field(default=False, sa_column_kwargs={"server_default": sa.false()})
 
 

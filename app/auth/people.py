@@ -1,6 +1,7 @@
 """Organizations, people, memberships, mandates and tokens: how they come to be, each in the history."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from uuid import UUID
@@ -29,6 +30,9 @@ from app.core.ids import NewId, new_token, token_hash
 
 LONGEST_APPROVE_TOKEN = timedelta(days=90)
 LONGEST_TOKEN = timedelta(days=366)
+LONGEST_GRACE = timedelta(days=30)
+# How exactly the last use of a token is known: not every request writes a row.
+_USE_IS_NOTED_AFTER = timedelta(minutes=5)
 _EMAIL = re.compile(r"[^\s@<>\"']{1,64}@[^\s@<>\"']{1,190}")
 _LONGEST_NAME = 140
 
@@ -156,6 +160,14 @@ def issue_token(
 
     An unattended one is for a program: where several approvals are needed, one of them at most comes from such a token.
     """
+    issued = _new_token(session, act, user_id=user.id, scopes=scopes, days=days, is_unattended=is_unattended)
+    _tell_token(session, act, user, issued.row, "token.issued", {"days": days})
+    return issued
+
+
+def _new_token(
+    session: Session, act: Act, *, user_id: UUID, scopes: frozenset[Scope], days: int, is_unattended: bool
+) -> IssuedToken:
     longest = LONGEST_APPROVE_TOKEN if Scope.APPROVE in scopes else LONGEST_TOKEN
     if not 0 < days <= longest.days:
         message = f"Choose 1 to {longest.days} days for these scopes."
@@ -163,7 +175,7 @@ def issue_token(
     token = new_token("lst")
     row = ApiToken(
         id=act.new_id(),
-        user_id=user.id,
+        user_id=user_id,
         token_hash=token_hash(token),
         scopes=sorted(scopes),
         created_at=act.now,
@@ -171,11 +183,43 @@ def issue_token(
         is_unattended=is_unattended,
     )
     session.add(row)
-    for organization_id in _organizations_of(session, user.id):
-        details = {"token_id": str(row.id), "name": user.name, "scopes": sorted(scopes), "days": days}
-        details["is_unattended"] = is_unattended
-        _tell(session, act, organization_id, "token.issued", details)
     return IssuedToken(row=row, token=token)
+
+
+def _tell_token(
+    session: Session, act: Act, user: User, row: ApiToken, event: str, more: Mapping[str, int | str]
+) -> None:
+    details = {"token_id": str(row.id), "name": user.name, "scopes": row.scopes, "is_unattended": row.is_unattended}
+    for organization_id in _organizations_of(session, user.id):
+        _tell(session, act, organization_id, event, {**details, **more})
+
+
+def rotate_token(session: Session, act: Act, *, token_id: UUID, days: int, grace: timedelta) -> IssuedToken:
+    """Issue another token for the same person, scopes and use; the old one goes on for the grace time, not longer.
+
+    `Conflict` when the old one has ended: who held it then has to be asked again, as for a new token.
+    """
+    old = session.get(ApiToken, token_id, with_for_update=True)
+    if old is None:
+        raise NotFound("No such token.")
+    if old.revoked_at is not None or old.expires_at <= act.now:
+        raise Conflict("This token has ended; issue a new one.")
+    if not timedelta(0) <= grace <= LONGEST_GRACE:
+        message = f"Choose 0 to {LONGEST_GRACE // timedelta(hours=1)} hours."
+        raise Invalid(errors=[Problem(pointer="/grace_hours", code="grace_hours", message=message)])
+    scopes = frozenset(Scope(scope) for scope in old.scopes)
+    issued = _new_token(session, act, user_id=old.user_id, scopes=scopes, days=days, is_unattended=old.is_unattended)
+    old.expires_at = min(old.expires_at, act.now + grace)
+    session.add(old)
+    more: dict[str, int | str] = {"days": days, "replaces": str(old.id), "grace_hours": grace // timedelta(hours=1)}
+    _tell_token(session, act, session.get_one(User, old.user_id), issued.row, "token.rotated", more)
+    return issued
+
+
+def tokens_of(session: Session, user: User) -> list[ApiToken]:
+    """Return the tokens of a person that have not been revoked, the oldest first."""
+    statement = select(ApiToken).where(ApiToken.user_id == user.id, col(ApiToken.revoked_at).is_(None))
+    return list(session.exec(statement.order_by(col(ApiToken.created_at), col(ApiToken.id))))
 
 
 def revoke_token(session: Session, act: Act, *, token_id: UUID) -> ApiToken:
@@ -215,6 +259,9 @@ def authenticate(session: Session, token: str, *, now: datetime) -> Actor:
             "Send `Authorization: Bearer <token>` with a token that is valid.", headers={"WWW-Authenticate": "Bearer"}
         )
     row, user = found
+    if row.last_used_at is None or row.last_used_at <= now - _USE_IS_NOTED_AFTER:
+        row.last_used_at = now
+        session.add(row)
     return _actor(session, row, user, now)
 
 

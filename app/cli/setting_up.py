@@ -5,7 +5,7 @@ Secrets come from a prompt, a file or the environment, never from the command li
 
 import json
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
@@ -32,6 +32,7 @@ from app.payments.ports import SourceCredentials
 
 Result = TypeVar("Result")
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_SHOWN_OF_TOKEN = {"id", "scopes", "created_at", "expires_at", "last_used_at", "is_unattended"}
 _day = click.DateTime(["%Y-%m-%d"])
 _as = click.option("--as", "email", required=True, help="E-mail of the admin on whose behalf this is done.")
 
@@ -185,6 +186,37 @@ def issue_token(email: str, scopes: tuple[str, ...], days: int, *, unattended: b
         {"id": issued.row.id, "token": issued.token, "scopes": issued.row.scopes, "expires_at": issued.row.expires_at},
         as_json=as_json,
     )
+
+
+@token.command("rotate")
+@click.option("--id", "token_id", required=True, type=click.UUID)
+@click.option("--days", type=int, default=90, show_default=True, help="How long the new one lasts.")
+@click.option("--grace-hours", type=int, default=24, show_default=True, help="How long the old one still works.")
+@_json
+def rotate_token(token_id: UUID, days: int, grace_hours: int, *, as_json: bool) -> None:
+    """Replace a token by another with the same scopes. The new one is shown once; the old one works a while longer."""
+    grace = timedelta(hours=grace_hours)
+    issued = _in_transaction(
+        lambda _, session, act: people.rotate_token(session, act, token_id=token_id, days=days, grace=grace)
+    )
+    _show(
+        {"id": issued.row.id, "token": issued.token, "scopes": issued.row.scopes, "expires_at": issued.row.expires_at},
+        as_json=as_json,
+    )
+
+
+@token.command("list")
+@click.option("--email", required=True)
+@_json
+def list_tokens(email: str, *, as_json: bool) -> None:
+    """Show the tokens of a person that were not revoked, and when each was last used; never the tokens themselves."""
+    rows = _in_transaction(lambda _, session, __: people.tokens_of(session, people.find_user(session, email)))
+    shown = [row.model_dump(include=_SHOWN_OF_TOKEN) for row in rows]
+    if as_json:
+        click.echo(json.dumps(shown, default=str))
+        return
+    for each in shown:
+        click.echo("  ".join(f"{name}: {value}" for name, value in each.items()))
 
 
 @token.command("revoke")

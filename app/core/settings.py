@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
@@ -58,6 +58,7 @@ class Settings(BaseModel):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     public_url: str = "http://127.0.0.1:8000"
+    api_docs: Literal["auto", "on", "off"] = "auto"
     log_level: str = "INFO"
     nmbrs_soap_url: str = "https://api.nmbrs.nl/soap/v3"
     nmbrs_timeout_seconds: Annotated[float, Field(gt=0, le=300)] = 60.0
@@ -112,6 +113,11 @@ class Settings(BaseModel):
                 message = f"{PREFIX}{name.upper()} looks like an example; make a new one with `./run cli keys new`"
                 raise ValueError(message)
         return self
+
+    @property
+    def shows_api_docs(self) -> bool:
+        """Whether `/docs` and `/openapi.json` are there: `auto` means everywhere but in production."""
+        return self.api_docs == "on" or (self.api_docs == "auto" and self.environment is not Environment.PRODUCTION)
 
     @property
     def keyring(self) -> Keyring:

@@ -170,7 +170,7 @@ _STATUS_CODES = {404: "not_found", 405: "method_not_allowed", 400: "bad_request"
 _STATUS_TITLES = {404: "Not found", 405: "This method is not possible here", 400: "The request cannot be read"}
 # What is said of an error that is not ours; its own words may repeat the input.
 _STATUS_DETAILS = {
-    404: "There is nothing at this address; /openapi.json lists what there is.",
+    404: "There is nothing at this address; docs/api.md says what there is.",
     405: "Use one of the methods in the Allow header.",
 }
 

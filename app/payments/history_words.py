@@ -203,5 +203,6 @@ _WORDS: Mapping[str, Callable[[Details], list[str]]] = {
     "member.added": _member,
     "member.removed": _member,
     "token.issued": _token,
+    "token.rotated": _token,
     "keys.rotated": lambda details: [f"sleutel {details.get('key_id', '')}"],
 }

@@ -44,6 +44,7 @@ RESULTS: Mapping[str, str] = {
     "pin.changed": "Pincode gewijzigd",
     "pin.change_confirmed": "Gewijzigde pincode bevestigd",
     "token.issued": "Token uitgegeven",
+    "token.rotated": "Token vernieuwd",
     "token.revoked": "Token ingetrokken",
     "keys.rotated": "Opgeslagen gegevens met een andere sleutel verzegeld",
     "mandate.requested": "Machtiging gevraagd",

@@ -134,6 +134,24 @@ def test_a_deputy_stays_until_the_last_day(house: House, terminal: Terminal, clo
     assert (on_the_day, deputy.get(path).status_code) == (200, 404)
 
 
+def test_a_token_is_listed_replaced_and_ended(house: House, terminal: Terminal) -> None:
+    """The operator finds a token by its person, replaces it, and never sees the token itself again."""
+    somebody = ("--email", house.boss.email)
+    issued = terminal.json("token", "issue", *somebody, "--days", "10")
+    replaced = terminal.json("token", "rotate", "--id", issued["id"], "--grace-hours", "1")
+    listed = {each["id"]: each for each in json.loads(terminal.run("token", "list", *somebody, "--json"))}
+    as_text = terminal.run("token", "list", *somebody)
+    terminal.run("token", "revoke", "--id", issued["id"])
+
+    assert replaced["token"].startswith("lst_")
+    assert replaced["scopes"] == issued["scopes"]
+    assert listed[issued["id"]]["expires_at"] < issued["expires_at"]
+    assert {"last_used_at", "scopes", "is_unattended"} <= set(listed[replaced["id"]])
+    assert replaced["token"] not in as_text
+    assert replaced["id"] in as_text
+    assert issued["id"] not in terminal.run("token", "list", *somebody)
+
+
 def test_a_soft_limit_asks_for_one_more_approver(house: House, terminal: Terminal) -> None:
     """Over the soft limit that the operator enters for an admin, a batch needs one approval more."""
     house.second_person()
