@@ -18,7 +18,7 @@ from app.core.embedded import OWNER_ROLE, EmbeddedPostgres, bootstrap_roles
 from app.core.log import configure_logging
 from app.core.migrating import check_models, is_at_head
 from app.core.migrating import migrate as migrate_database
-from app.core.settings import SettingsError, load_settings
+from app.core.settings import SettingsError, load_settings, secret_files_open_to_others
 from app.jobs.working import STALLED_AFTER_SECONDS, run_worker
 from app.main import Service, create_app, create_server
 
@@ -110,6 +110,8 @@ def doctor() -> None:
     """Look at settings, database, rights, keys, workers and connections, and say what to do about each fault."""
     loaded = settings()
     click.echo(f"settings      ok: environment {loaded.environment.value}, data in {loaded.data_dir}")
+    for name in secret_files_open_to_others(os.environ):
+        click.echo(f"secrets       WARNING: every user may read the file of {name}; chmod 600 it, or 700 its folder")
     faults = 0
     with built_service() as service:
         for name, fault in _diagnoses(service):

@@ -3,31 +3,24 @@
 An unknown `LOONSTROOM_` name is refused, because a mistyped setting that is silently ignored is worse than an error.
 """
 
+import stat
 from collections.abc import Mapping
 from enum import StrEnum
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from app.core.crypto import Keyring, parse_keyring
 from app.core.history_chain import HistoryKeys, parse_history_keys
+from app.core.secret_checks import PREFIX, production_faults
 
-PREFIX = "LOONSTROOM_"
 _SHORTEST_SECRET = 32
 _SECRETS = frozenset({"encryption_keys", "identifier_key", "history_key", "database_url", "database_owner_url"})
-# Words that stand in examples. A production secret that holds one of them was copied, not made.
-_EXAMPLE_WORDS = (
-    "example",
-    "changeme",
-    "change-me",
-    "secret-secret",
-    "voorbeeld",
-    "0000000000000000",
-    "aaaaaaaaaaaaaaaa",
-)
+_LARGEST_SECRET_BYTES = 64 * 1024
+# Where containers get their secrets: a folder of the container's own, whose files have no owner on its side.
+_CONTAINER_SECRETS = Path("/run/secrets")
 
 
 class SettingsError(Exception):
@@ -104,14 +97,10 @@ class Settings(BaseModel):
     def _production_has_its_secrets(self) -> Self:
         if self.environment is not Environment.PRODUCTION:
             return self
-        for name in ("database_url", "encryption_keys", "identifier_key", "history_key"):
-            value: SecretStr | None = getattr(self, name)
-            if value is None:
-                message = f"production needs {PREFIX}{name.upper()} (or {PREFIX}{name.upper()}_FILE)"
-                raise ValueError(message)
-            if any(word in _secret_part(name, value).lower() for word in _EXAMPLE_WORDS):
-                message = f"{PREFIX}{name.upper()} looks like an example; make a new one with `./run cli keys new`"
-                raise ValueError(message)
+        secrets: dict[str, SecretStr | None] = {name: getattr(self, name) for name in _SECRETS}
+        texts = {name: None if value is None else value.get_secret_value() for name, value in secrets.items()}
+        if faults := production_faults(texts):
+            raise ValueError("; ".join(sorted(faults)))
         return self
 
     @property
@@ -144,12 +133,6 @@ class Settings(BaseModel):
         return self.identifier_key.get_secret_value().encode()
 
 
-def _secret_part(name: str, value: SecretStr) -> str:
-    """Return what must not be an example: of an address only its password, a host may be called anything."""
-    text = value.get_secret_value()
-    return urlsplit(text).password or "" if name.endswith("_url") else text
-
-
 def load_settings(environ: Mapping[str, str]) -> Settings:
     """Return the settings in this environment; SettingsError names every fault at once."""
     faults: list[str] = []
@@ -158,7 +141,9 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         if not name.startswith(PREFIX):
             continue
         key = name.removeprefix(PREFIX).lower()
-        if key in Settings.model_fields:
+        if key in _SECRETS and not environ[name].strip():
+            faults.append(f"{name} is set, and empty; give it a value or leave it out")
+        elif key in Settings.model_fields:
             values[key] = environ[name]
         elif key.removesuffix("_file") in _SECRETS:
             _read_secret(key.removesuffix("_file"), name, environ, values, faults)
@@ -174,9 +159,36 @@ def _read_secret(key: str, name: str, environ: Mapping[str, str], values: dict[s
         faults.append(f"{PREFIX}{key.upper()} and {name} are both set; keep one")
         return
     try:
-        values[key] = Path(environ[name]).read_text(encoding="utf-8").strip()
+        with Path(environ[name]).open("rb") as file:
+            content = file.read(_LARGEST_SECRET_BYTES + 1)
+        text = content.decode().strip()
     except OSError as error:
         faults.append(f"{name}: the file cannot be read ({error.strerror})")
+    except UnicodeDecodeError:
+        faults.append(f"{name}: the file does not hold text")
+    else:
+        if not text or len(content) > _LARGEST_SECRET_BYTES:
+            faults.append(f"{name}: the file is {'too large' if text else 'empty'}")
+        values[key] = text
+
+
+def secret_files_open_to_others(environ: Mapping[str, str]) -> list[str]:
+    """Return the names of the settings whose secret stands in a file that every user of this machine may read."""
+    named = {name: Path(environ[name]) for name in sorted(environ) if _is_secret_file(name)}
+    return [name for name, path in named.items() if _CONTAINER_SECRETS not in path.parents and _is_open(path)]
+
+
+def _is_secret_file(name: str) -> bool:
+    key = name.removeprefix(PREFIX).lower()
+    return name.startswith(PREFIX) and key.endswith("_file") and key.removesuffix("_file") in _SECRETS
+
+
+def _is_open(path: Path) -> bool:
+    """Say whether others may read a file: they need the right on it, and may pass every folder above it."""
+    real = path.resolve()
+    return bool(real.stat().st_mode & stat.S_IROTH) and all(
+        folder.stat().st_mode & stat.S_IXOTH for folder in real.parents
+    )
 
 
 def _validated(values: Mapping[str, str]) -> Settings:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -186,3 +187,20 @@ def test_the_doctor_says_what_to_do_with_an_older_history(run: Command, admin: E
     assert "Sealed 2 histories" in mended.output
     assert "history       ok" in again.output
     assert run("verify").exit_code == 0
+
+
+def test_the_doctor_warns_of_a_secret_that_everybody_may_read(run: Command) -> None:
+    """It is told by the name of the setting; it is no fault, because some installations keep others out otherwise."""
+    environment = dict(run.settings)
+    with tempfile.TemporaryDirectory(prefix="ls-open-") as name:
+        Path(name).chmod(0o755)
+        file = Path(name) / "key"
+        file.write_text(environment.pop("LOONSTROOM_ENCRYPTION_KEYS"))
+        file.chmod(0o644)
+        environment["LOONSTROOM_ENCRYPTION_KEYS_FILE"] = str(file)
+        warned = CliRunner().invoke(doctor, env=environment).output
+        file.chmod(0o600)
+        quiet = CliRunner().invoke(doctor, env=environment).output
+
+    assert "WARNING: every user may read the file of LOONSTROOM_ENCRYPTION_KEYS_FILE" in warned
+    assert "WARNING" not in quiet

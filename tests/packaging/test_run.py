@@ -8,6 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = ["demo", "test", "check", "serve", "worker", "doctor", "cli", "migrate", "prove", "bench", "lock"]
+KEEPING = ["example-secrets"]
 SIMULATORS = ["nmbrs-simulator", "bank-simulator"]
 
 
@@ -20,7 +21,7 @@ def test_help_lists_every_command(arguments: tuple[str, ...]) -> None:
     """Whoever types ./run sees what can be done."""
     shown = _run(*arguments)
     assert shown.returncode == 0
-    for command in (*COMMANDS, *SIMULATORS):
+    for command in (*COMMANDS, *KEEPING, *SIMULATORS):
         assert f"./run {command}" in shown.stdout
 
 
@@ -32,7 +33,7 @@ def test_an_unknown_command_is_an_error_with_the_list() -> None:
     assert "./run demo" in shown.stderr
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, *SIMULATORS])
+@pytest.mark.parametrize("command", [*COMMANDS, *KEEPING, *SIMULATORS])
 def test_every_command_in_the_list_is_handled(command: str) -> None:
     """The list promises nothing that the script does not do."""
     cases = (ROOT / "run").read_text().rsplit("\ncase $command in", 1)[1]
