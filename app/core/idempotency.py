@@ -17,7 +17,7 @@ from sqlmodel import Field, Session, SQLModel
 
 from app.core.columns import document, moment
 from app.core.crypto import keyed_hash
-from app.core.errors import Invalid
+from app.core.errors import AppError, Invalid
 
 MAXIMUM_KEY_LENGTH = 200
 _UNSTORED = frozenset({"pin"})
@@ -27,6 +27,9 @@ class IdempotencyKey(SQLModel, table=True):
     """One used key of one person, with the answer that was given."""
 
     __tablename__ = "idempotency_key"
+    __table_args__ = (
+        sa.Index("ix_idempotency_key_kept", "created_at", postgresql_where=sa.text("answer IS NOT NULL")),
+    )
 
     user_id: UUID = Field(primary_key=True)
     key: str = Field(primary_key=True)
@@ -35,6 +38,14 @@ class IdempotencyKey(SQLModel, table=True):
     status: int | None = None
     answer: dict[str, Any] | None = document(default=None)
     created_at: datetime = moment()
+
+
+class AnswerErased(AppError):
+    """The key acted long ago; that it did is kept for ever, what was answered is not."""
+
+    code = "answer_erased"
+    status = 410
+    title = "This was done; its answer was erased"
 
 
 class KeyReused(Invalid):
@@ -105,7 +116,12 @@ def _replay(session: Session, attempt: Attempt, body_hash: str) -> Outcome:
     row = session.get_one(IdempotencyKey, (attempt.user_id, attempt.key))
     if row.body_hash != body_hash or row.route != attempt.route or row.status is None:
         raise KeyReused("Use a new Idempotency-Key for a new request; this one was used with another address or body.")
-    return Outcome(status=row.status, body=row.answer or {}, replayed=True)
+    if row.answer is None:
+        raise AnswerErased(
+            f"This key acted on {row.created_at.date().isoformat()} (status {row.status}); nothing was done again. "
+            "Look at what it was about."
+        )
+    return Outcome(status=row.status, body=row.answer, replayed=True)
 
 
 def _body_hash(attempt: Attempt) -> str:

@@ -38,7 +38,7 @@ from app.core.errors import (
     Unavailable,
     UnsupportedMediaType,
 )
-from app.core.idempotency import MAXIMUM_KEY_LENGTH, Attempt, Outcome
+from app.core.idempotency import MAXIMUM_KEY_LENGTH, AnswerErased, Attempt, KeyReused, Outcome
 from app.core.strict_json import strict_json
 
 PROBLEM = "application/problem+json"
@@ -84,8 +84,9 @@ def problems(*errors: type[AppError]) -> dict[int | str, dict[str, Any]]:
         *(BadRequest, Unauthenticated, Forbidden, NotFound),
         *(Invalid, UnsupportedMediaType, TooManyRequests),
     )
+    repeated = (AnswerErased,) if KeyReused in errors else ()
     found: dict[int | str, list[str]] = {}
-    for error in (*always, *errors):
+    for error in (*always, *errors, *repeated):
         found.setdefault(error.status, []).append(error.code)
     return {
         status: {

@@ -38,6 +38,7 @@ from app.payments.models import (
     TransferStatus,
 )
 from app.payments.reason_codes import ReasonFlag
+from app.payments.retention import refuse_erased
 from app.payments.statements import Fact, Said, TooEarly
 from app.payments.status_report_model import StatusReport
 from app.payments.status_reports import read_status_report
@@ -127,6 +128,7 @@ def _file_of(session: Session, report: StatusReport) -> PaymentFile | None:
 
 def _take(ctx: Context, session: Session, file: PaymentFile, arrival: _Arrival) -> Taken:
     batch = lock_batch(session, file.batch_id)
+    refuse_erased(batch)
     session.refresh(file, with_for_update=True)
     if batch.mode == LinkMode.DRY_RUN or file.handed_out_at is None:
         raise NotAllowedNow("This file never left the house, so no bank can report on it.")

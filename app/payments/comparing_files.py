@@ -15,6 +15,7 @@ from app.payments.errors import UnreadableDocument
 from app.payments.iban import normalise
 from app.payments.models import CreditTransfer, Obligation, PaymentBatch, PaymentFile
 from app.payments.ports import SourceBatch, SourceTransfer
+from app.payments.retention import refuse_erased
 
 _FIELDS = {
     "creditor_name": "creditor.name",
@@ -74,6 +75,7 @@ def compare(ctx: Context, session: Session, employers: frozenset[UUID], data: by
     file, batch = found
     if sha256(data).hexdigest() == file.sha256:
         return Compared(file=file, batch=batch, is_identical=True, differences=())
+    refuse_erased(batch)
     stored = ctx.keyring.open(file.content_sealed, building.file_place(batch.employer_id, file.id))
     differences = list(_differences(reading.read_document(stored), other))
     differences = differences or [

@@ -27,6 +27,7 @@ from app.payments.models import (
     PaymentFile,
 )
 from app.payments.ports import BankChannel, ChannelAnswer, ChannelOutcome
+from app.payments.retention import refuse_erased
 from app.payments.transitions import Action, authorise, tell
 
 DOWNLOAD = "download"
@@ -84,6 +85,7 @@ def hand_out(ctx: Context, session: Session, actor: Actor, batch_id: UUID, asked
     batch = lock_batch(session, batch_id)
     authorise(actor, batch, Action.HAND_OUT)
     file = _current_file(session, batch, asked.n)
+    refuse_erased(batch)
     _check_mode(batch, asked)
     first = file.handed_out_at is None
     if first and batch.mode == LinkMode.LIVE:

@@ -41,11 +41,16 @@ from app.payments.models import (
 )
 from app.payments.ports import PayrollSource, SourceRun
 from app.payments.receiving import Reading, ReadingOutcome, tell_run
+from app.payments.retention import Erased
 
 FETCH_RUN = "fetch_run"
 # The document of a run may come later than the run itself; a fault that time ends is retried the same way.
 RETRY_SECONDS = (30, 120, 600, 3600)
-_NOT_FETCHED = (RunState.IGNORED, RunState.WITHDRAWN)
+PERIOD_ERASED = (
+    "This period was paid long ago and its lines were erased, so nobody can see whether this pays somebody twice. "
+    "It is not payable here."
+)
+_NOT_FETCHED = (RunState.IGNORED, RunState.WITHDRAWN, RunState.ERASED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,6 +213,10 @@ def _read(ctx: Context, run_id: UUID, reading_id: UUID) -> ReadingOutcome:
 def open_reading(ctx: Context, session: Session, run_id: UUID, reading_id: UUID) -> Reading:
     """Return a stored reading, parsed; `UnreadableDocument` when it is no payroll SEPA file."""
     row = session.get_one(SourceReading, reading_id)
+    if row.erased_at is not None:
+        raise Erased(
+            f"What the source said then was erased on {row.erased_at.date().isoformat()}. Fetch the run again."
+        )
     run = session.get_one(PayrollRun, run_id)
     document = documents.read_document(ctx.keyring.open(row.raw_sealed, reading_place(run.employer_id, reading_id)))
     session.expire(row, ["raw_sealed"])  # up to 32 MiB that nobody looks at any more
@@ -344,6 +353,8 @@ def _add_run(
     if is_before_go_live(seen, link):
         run.state, run.reason_code = RunState.IGNORED, "before_go_live"
         run.reason = f"The run was made before the go-live date {link.go_live_on.isoformat()} and is not payable."
+    elif is_of_erased_period(session, run):
+        run.state, run.reason_code, run.reason = RunState.IGNORED, "period_erased", PERIOD_ERASED
     session.add(run)
     session.flush()
     return run
@@ -384,6 +395,17 @@ def _done_again(
 def is_before_go_live(seen: SourceRun, link: AdministrationLink) -> bool:
     """Say whether a run was made before the administration went live; a run without a moment counts as new."""
     return seen.made_at is not None and amsterdam_date(seen.made_at) < link.go_live_on
+
+
+def is_of_erased_period(session: Session, run: PayrollRun) -> bool:
+    """Say whether lines of this employer and period were erased: who was paid then can no longer be compared."""
+    statement = select(PayrollRun.id).where(
+        PayrollRun.employer_id == run.employer_id,
+        PayrollRun.year == run.year,
+        PayrollRun.period_start == run.period_start,
+        PayrollRun.state == RunState.ERASED,
+    )
+    return session.exec(statement.limit(1)).first() is not None
 
 
 def new_run(

@@ -5,6 +5,7 @@ are shown to people who may not see those.
 """
 
 import dataclasses
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -422,7 +423,8 @@ ACCOUNT_CHANGES = frozenset(
 
 
 def text_of(code: str, figures: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    """Return English, Dutch, and what to do in both, with the figures filled in."""
+    """Return English, Dutch, and what to do in both, with the figures filled in; those that were erased as `...`."""
+    figures = defaultdict(lambda: "...", figures)
     entry = CATALOGUE[code]
     return (
         entry.english.format_map(figures),

@@ -23,6 +23,7 @@ PROPOSALS: Mapping[str, str] = {
     "link_change": "koppeling van de administratie wijzigen",
     "member_added": "gebruiker toevoegen",
     "member_removed": "gebruiker verwijderen",
+    "retention": "bewaartermijnen inkorten",
 }
 # What frees money: a day of waiting is only ever given to a firm of one person.
 FREES_MONEY = frozenset({"file_withdrawal", "statement", "line_return", "line_release", "hold_lifting"})
@@ -144,6 +145,19 @@ def _revealed(details: Details) -> list[str]:
     return [_reason(details), f"tot {_moment(ends)}" if ends else ""]
 
 
+def _terms(details: Details) -> list[str]:
+    lines, sources = details.get("lines_months"), details.get("sources_months")
+    return [f"regels {lines} maanden", f"antwoorden van de bron {sources} maanden"] if lines and sources else []
+
+
+def _erased_run(details: Details) -> list[str]:
+    return [f"run {details.get('run_number', '')} van {details.get('year', '')}", _lines(details.get("lines"))]
+
+
+def _count(details: Details) -> list[str]:
+    return [f"{details.get('count', 0)} stuks"]
+
+
 def _withdrawn(details: Details) -> list[str]:
     return [_file(details), _reason(details)]
 
@@ -189,6 +203,10 @@ _WORDS: Mapping[str, Callable[[Details], list[str]]] = {
     "batch.line_released": _released,
     "batch.reissued": _date_changed,
     "batch.revealed": _revealed,
+    "retention.set": _terms,
+    "run.erased": _erased_run,
+    "source.erased": _count,
+    "webhook.erased": _count,
     "bank.reported": _bank_reported,
     "bank.accepted": _bank_said,
     "bank.executed": _bank_said,

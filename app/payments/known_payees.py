@@ -117,6 +117,7 @@ def _paid_runs(session: Session, batch: PaymentBatch) -> Iterator[_Paid]:
         .where(
             PaymentBatch.administration_id == batch.administration_id,
             PaymentBatch.id != batch.id,
+            col(PaymentBatch.erased_at).is_(None),
             sa.or_(is_live, is_dry),
         )
         .order_by(col(PaymentBatch.number_of_transactions).desc(), col(PaymentBatch.id))
@@ -166,7 +167,12 @@ def _pairs_paid_by(session: Session, employer_id: UUID) -> Iterator[tuple[Name, 
     statement = (
         select(CreditTransfer.creditor_name_original, CreditTransfer.creditor_iban)
         .join(PaymentBatch, col(PaymentBatch.id) == col(CreditTransfer.batch_id))
-        .where(PaymentBatch.employer_id == employer_id, PaymentBatch.mode == LinkMode.LIVE, _is_claimed())
+        .where(
+            PaymentBatch.employer_id == employer_id,
+            PaymentBatch.mode == LinkMode.LIVE,
+            col(PaymentBatch.erased_at).is_(None),
+            _is_claimed(),
+        )
         .distinct()
     )
     return names_of(session.exec(statement))

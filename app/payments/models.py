@@ -49,6 +49,7 @@ class RunState(StrEnum):
     FAILED = "failed"
     WITHDRAWN = "withdrawn"
     IGNORED = "ignored"
+    ERASED = "erased"
 
 
 class BatchStatus(StrEnum):
@@ -263,6 +264,7 @@ class WebhookDelivery(SQLModel, table=True):
             postgresql_where=sa.text("processed_at IS NULL"),
         ),
         one_of("body_state", ("complete", "too_large", "too_slow", "too_many"), table="webhook_delivery"),
+        sa.Index("ix_webhook_delivery_kept", "received_at", postgresql_where=sa.text("erased_at IS NULL")),
     )
 
     id: UUID = Field(primary_key=True)
@@ -276,6 +278,7 @@ class WebhookDelivery(SQLModel, table=True):
     body_sealed: bytes
     body_sha256: str
     processed_at: datetime | None = moment(default=None)
+    erased_at: datetime | None = moment(default=None)
 
 
 class Administration(SQLModel, table=True):
@@ -321,6 +324,11 @@ class PayrollRun(SQLModel, table=True):
     __table_args__ = (
         one_of("state", RunState, table="payroll_run"),
         sa.Index("ix_payroll_run_administration", "administration_id", "first_seen_at"),
+        sa.Index(
+            "ix_payroll_run_kept",
+            "first_seen_at",
+            postgresql_where=sa.text("state IN ('fetched', 'withdrawn')"),
+        ),
     )
 
     id: UUID = Field(primary_key=True)
@@ -364,6 +372,7 @@ class SourceReading(SQLModel, table=True):
     """One raw answer of a source about one run, sealed and committed before anybody parsed it."""
 
     __tablename__ = "source_reading"
+    __table_args__ = (sa.Index("ix_source_reading_kept", "fetched_at", postgresql_where=sa.text("erased_at IS NULL")),)
 
     id: UUID = Field(primary_key=True)
     run_id: UUID = Field(foreign_key="payroll_run.id", index=True)
@@ -375,6 +384,7 @@ class SourceReading(SQLModel, table=True):
     outcome: str = "raw"
     lines_hash: str | None = None
     extras: dict[str, Any] | None = document(default=None)
+    erased_at: datetime | None = moment(default=None)
 
 
 class Obligation(SQLModel, table=True):
@@ -457,6 +467,7 @@ class PaymentBatch(SQLModel, table=True):
     delivered_at: datetime | None = moment(default=None)
     expiry_warnings: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     noted_attention: list[str] = document(default_factory=list, sa_column_kwargs={"server_default": sa.text("'[]'")})
+    erased_at: datetime | None = moment(default=None)
 
 
 class CreditTransfer(SQLModel, table=True):
@@ -645,6 +656,22 @@ class StatusReportRow(SQLModel, table=True):
     uploaded_by: UUID | None = Field(default=None, foreign_key="user_account.id")
     received_at: datetime = moment()
     outcome: dict[str, Any] = document()
+
+
+class Retention(SQLModel, table=True):
+    """How many months an employer keeps the personal data of its lines, and the raw answers of its sources."""
+
+    __tablename__ = "retention"
+    __table_args__ = (
+        sa.CheckConstraint("lines_months BETWEEN 24 AND 240", name="ck_retention_lines"),
+        sa.CheckConstraint("sources_months BETWEEN 3 AND lines_months", name="ck_retention_sources"),
+    )
+
+    employer_id: UUID = Field(primary_key=True, foreign_key="organization.id")
+    lines_months: int
+    sources_months: int
+    set_at: datetime = moment()
+    set_by: UUID = Field(foreign_key="user_account.id")
 
 
 class Reveal(SQLModel, table=True):

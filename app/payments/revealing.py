@@ -15,6 +15,7 @@ from app.core.errors import TooManyRequests
 from app.payments.approving import visible_batch
 from app.payments.context import Context
 from app.payments.models import PaymentBatch, Reveal
+from app.payments.retention import refuse_erased
 from app.payments.transitions import Action, authorise, tell
 from app.payments.visibility import Viewer, Visibility, visibility
 
@@ -37,6 +38,7 @@ def reveal(ctx: Context, session: Session, actor: Actor, batch_id: UUID, *, reas
     """
     batch = visible_batch(session, actor, batch_id)
     authorise(actor, batch, Action.REVEAL)
+    refuse_erased(batch)
     # Two at one moment wait for each other here, so that they cannot both be the last one allowed.
     session.get_one(Membership, (actor.user_id, batch.employer_id, Role.AUDITOR), with_for_update=True)
     now = ctx.now()

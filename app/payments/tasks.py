@@ -4,7 +4,7 @@ from uuid import UUID
 
 from app.core.history_sealing import seal_due
 from app.jobs.working import Work
-from app.payments import delivering, expiring, fetching, syncing, two_people
+from app.payments import delivering, erasing, expiring, fetching, syncing, two_people
 from app.payments.context import Context
 
 
@@ -24,6 +24,7 @@ def work(ctx: Context) -> Work:
         delivering.ask_about_unknown(ctx)
         expiring.expire(ctx)
         expiring.note_attention(ctx)
+        erasing.erase(ctx)
         seal_due(ctx.engine, ctx.now())
 
     return Work(

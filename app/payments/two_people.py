@@ -21,7 +21,7 @@ from app.core.clock import amsterdam_date
 from app.core.database import transaction
 from app.core.errors import AppError, Conflict, NotFound
 from app.core.history import SYSTEM, HistoryActor
-from app.payments import connections, holds, policies, releasing, reopening, statements
+from app.payments import connections, holds, policies, releasing, reopening, retention, statements
 from app.payments.context import Context
 from app.payments.deciding import AnotherPersonNeeded
 from app.payments.locks import lock_batch
@@ -202,7 +202,9 @@ def _check_return(ctx: Context, session: Session, wanted: Wanted) -> UUID:
     if row is None:
         raise NotFound("No such line.")
     statements.check_return(row)
-    return _batch(session, row.batch_id).employer_id
+    batch = _batch(session, row.batch_id)
+    retention.refuse_erased(batch)
+    return batch.employer_id
 
 
 def _return(ctx: Context, session: Session, wanted: Wanted, actor: HistoryActor) -> None:
@@ -252,6 +254,21 @@ def _check_tiers(ctx: Context, session: Session, wanted: Wanted) -> UUID:
 
 def _set_tiers(ctx: Context, session: Session, wanted: Wanted, actor: HistoryActor) -> None:
     policies.store_tiers(ctx, session, wanted.target, wanted.payload["tiers"], actor)
+
+
+def _terms(wanted: Wanted) -> retention.Terms:
+    payload = wanted.payload
+    return retention.Terms(lines_months=payload["lines_months"], sources_months=payload["sources_months"])
+
+
+def _check_terms(ctx: Context, session: Session, wanted: Wanted) -> UUID:
+    del ctx, session
+    retention.check_terms(_terms(wanted))
+    return wanted.target
+
+
+def _set_terms(ctx: Context, session: Session, wanted: Wanted, actor: HistoryActor) -> None:
+    retention.store_terms(ctx, session, wanted.target, _terms(wanted), actor)
 
 
 def _check_link(ctx: Context, session: Session, wanted: Wanted) -> UUID:
@@ -318,6 +335,7 @@ APPROVAL_POLICY = "approval_policy"
 LINK_CHANGE = "link_change"
 MEMBER_ADDED = "member_added"
 MEMBER_REMOVED = "member_removed"
+RETENTION = "retention"
 
 KINDS: Mapping[str, Kind] = {
     FILE_WITHDRAWAL: _frees(_check_withdrawal, _withdraw),
@@ -329,4 +347,5 @@ KINDS: Mapping[str, Kind] = {
     LINK_CHANGE: _sets(_check_link, _change_link),
     MEMBER_ADDED: _sets(_check_member, _add_member),
     MEMBER_REMOVED: _sets(_check_member, _remove_member),
+    RETENTION: _sets(_check_terms, _set_terms),
 }

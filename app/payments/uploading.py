@@ -24,8 +24,10 @@ from app.payments.models import (
     PaymentBatch,
     PayrollRun,
     RunIdentity,
+    RunState,
 )
 from app.payments.ports import SourceBatch, SourceRun
+from app.payments.retention import Erased
 from app.payments.totals import content_key, totals_problems
 
 
@@ -137,20 +139,29 @@ def _find_or_make_run(
     key = content_key(document, year=name.year, period=name.period, run_number=name.run_number)
     identity = session.get(RunIdentity, (administration_id, UPLOAD, key))
     if identity is not None:
-        return session.get_one(PayrollRun, identity.run_id), False
+        return _kept(session.get_one(PayrollRun, identity.run_id)), False
     link = session.get_one(AdministrationLink, administration_id)
     known = _same_run(session, administration_id, name)
     if known is not None:
+        _kept(known)
         # The same run under another name: its lines stay the same obligations, and cannot be paid twice.
         _name(ctx, session, administration_id, key, known)
         return known, False
     seen = _as_run(ctx, session, administration_id, document, name)
     run = fetching.new_run(ctx, link, seen, source_kind=UPLOAD, discovered_by="upload")
+    if fetching.is_of_erased_period(session, run):
+        raise Erased(fetching.PERIOD_ERASED)
     session.add(run)
     session.flush()
     _name(ctx, session, administration_id, key, run)
     receiving.tell_run(ctx, session, run, "run.seen", {"state": run.state, "discovered_by": "upload"})
     return run, True
+
+
+def _kept(run: PayrollRun) -> PayrollRun:
+    if run.state == RunState.ERASED:
+        raise Erased("This run was paid long ago and its lines were erased. It cannot be taken in again.")
+    return run
 
 
 def _same_run(session: Session, administration_id: UUID, name: RunName) -> PayrollRun | None:

@@ -35,7 +35,7 @@ def note_absent(
             PayrollRun.administration_id == administration_id,
             PayrollRun.source_kind == source_kind,
             col(PayrollRun.year).in_(years),
-            col(PayrollRun.state).not_in((RunState.WITHDRAWN, RunState.IGNORED)),
+            col(PayrollRun.state).not_in((RunState.WITHDRAWN, RunState.IGNORED, RunState.ERASED)),
         )
     ).all()
     for run in known:

@@ -45,6 +45,7 @@ _BODIES: dict[str, dict[str, Any]] = {
     "/v1/transfers/{transfer_id}/paid-elsewhere": {"reason": "r"},
     "/v1/transfers/{transfer_id}/waiver": {"reason": "r"},
     "/v1/employers/{employer_id}/approval-policy": {"tiers": [{"from": {"amount": "0.00"}, "required": 1}]},
+    "/v1/employers/{employer_id}/retention": {"lines_months": 120, "sources_months": 13},
     "/v1/employers/{employer_id}/members": {"email": "a@b.example", "name": "A", "role": "approver"},
 }
 # What anybody with a token may call: it shows only what is theirs, or makes something of their own.

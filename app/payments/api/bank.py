@@ -43,6 +43,7 @@ from app.payments.context import Context
 from app.payments.delivering import DOWNLOAD, Asked, HandedIn, HashDiffers
 from app.payments.errors import NotAllowedNow
 from app.payments.models import CreditTransfer, PaymentBatch
+from app.payments.retention import Erased
 from app.payments.statements import RELEASING, Fact, Said
 from app.payments.transitions import Action, authorise
 from app.payments.two_people import Wanted
@@ -79,7 +80,7 @@ def list_files(ctx: ContextDep, actor: ActorDep, session: SessionDep, batch_id: 
 
 
 _FILE_RESPONSES: dict[int | str, dict[str, Any]] = {
-    **problems(Conflict),
+    **problems(Conflict, Erased),
     200: {"content": {"application/xml": {}}, "description": "The stored bytes"},
 }
 
@@ -259,7 +260,8 @@ _XML_BODY = {
     status_code=201,
     response_model=schemas.StatusReportOut,
     responses=problems(
-        Conflict, NotOurFile, ReportUnreadable, NotAllowedNow, UnsupportedMediaType, PayloadTooLarge, RequestTimeout
+        *(Conflict, NotOurFile, ReportUnreadable, NotAllowedNow, Erased),
+        *(UnsupportedMediaType, PayloadTooLarge, RequestTimeout),
     ),
     openapi_extra=_XML_BODY,
 )
@@ -296,7 +298,7 @@ def take_report(
 @routes.post(
     "/payment-files/comparison",
     response_model=schemas.ComparedOut,
-    responses=problems(NotOurs, FileUnreadable, UnsupportedMediaType, PayloadTooLarge, RequestTimeout),
+    responses=problems(NotOurs, FileUnreadable, Erased, UnsupportedMediaType, PayloadTooLarge, RequestTimeout),
     openapi_extra=_XML_BODY,
 )
 def compare_file(

@@ -45,6 +45,7 @@ from app.payments.errors import (
     SourceUnreachable,
 )
 from app.payments.models import BankStatus, BatchStatus, CreditTransfer, Finding, LinkMode, PaymentBatch, PaymentFile
+from app.payments.retention import Erased, refuse_erased
 from app.payments.transitions import Action, authorise
 from app.payments.visibility import require_salaries
 
@@ -465,7 +466,7 @@ def cancel(
 
 @routes.get(
     "/payment-batches/{batch_id}/canonical",
-    responses={**problems(), 200: {"content": {"application/octet-stream": {}}}},
+    responses={**problems(Erased), 200: {"content": {"application/octet-stream": {}}}},
     response_class=Response,
 )
 def canonical(ctx: ContextDep, actor: ActorDep, session: SessionDep, batch_id: UUID) -> Response:
@@ -473,6 +474,7 @@ def canonical(ctx: ContextDep, actor: ActorDep, session: SessionDep, batch_id: U
     actor.needs_scope(Scope.READ)
     batch = visible_batch(session, actor, batch_id)
     require_salaries(revealing.seen_by(ctx, session, actor, batch), "What the digest is made of")
+    refuse_erased(batch)
     content = revising.content_of(ctx, session, batch)
     data = digest.canonical_bytes(filing.digest_content(content))
     return Response(

@@ -26,6 +26,7 @@ from app.payments.connections import Link, NewConnection
 from app.payments.context import Context
 from app.payments.models import Administration, AdministrationLink, Connection, LinkMode, PaymentBatch, PayrollRun
 from app.payments.ports import SourceCredentials
+from app.payments.retention import Erased
 from app.payments.two_people import Wanted
 from app.payments.uploading import DocumentUnreadable, RunName, TotalsDiffer
 from app.payments.visibility import Viewer, shown_text, visibility
@@ -330,7 +331,10 @@ def sync_administration(
     status_code=201,
     response_model=schemas.RunOut,
     responses={
-        **problems(Conflict, DocumentUnreadable, TotalsDiffer, UnsupportedMediaType, PayloadTooLarge, RequestTimeout),
+        **problems(
+            *(Conflict, DocumentUnreadable, TotalsDiffer, Erased),
+            *(UnsupportedMediaType, PayloadTooLarge, RequestTimeout),
+        ),
         200: {"model": schemas.RunOut, "description": "The same content was uploaded before"},
     },
     openapi_extra={
@@ -424,7 +428,7 @@ def list_runs(
     "/payroll-runs/{run_id}/batches",
     status_code=201,
     response_model=schemas.BatchOut,
-    responses=problems(Conflict, KeyReused),
+    responses=problems(Conflict, KeyReused, Erased),
 )
 def offer_again(
     request: Request, ctx: ContextDep, actor: ActorDep, session: SessionDep, key: KeyDep, run_id: UUID

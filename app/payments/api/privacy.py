@@ -1,6 +1,7 @@
-"""Who may see salaries for a while, and who did."""
+"""Who may see salaries for a while and who did, and how long what is personal is kept."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -8,19 +9,22 @@ from fastapi import Query, Request, Response
 from sqlmodel import Session, col, select
 
 from app.auth.actor import Actor
-from app.auth.models import Role, Scope, User
+from app.auth.models import ProposalOutcome, Role, Scope, User
 from app.auth.web import ActorDep
 from app.core.columns import any_of
-from app.core.errors import Conflict
+from app.core.errors import Conflict, NotFound
 from app.core.idempotency import KeyReused
 from app.core.web import SessionDep, answer, problems, router
-from app.payments import revealing
-from app.payments.api import schemas
+from app.payments import retention, revealing, two_people
+from app.payments.api import schemas, views
+from app.payments.api.bank import WAITING
 from app.payments.api.common import ContextDep, KeyDep, attempt_of, dump, notes_refusals, once
 from app.payments.approving import visible_batch
-from app.payments.models import Reveal
+from app.payments.models import Retention, Reveal
+from app.payments.retention import Erased, Terms
 from app.payments.revealing import TooManyReveals
 from app.payments.transitions import Action
+from app.payments.two_people import Wanted
 from app.payments.visibility import Viewer, shown_text, visibility
 
 routes = router(prefix="/v1", tags=["privacy"])
@@ -30,7 +34,7 @@ routes = router(prefix="/v1", tags=["privacy"])
     "/payment-batches/{batch_id}/reveals",
     status_code=201,
     response_model=schemas.RevealOut,
-    responses=problems(Conflict, KeyReused, TooManyReveals),
+    responses=problems(Conflict, KeyReused, TooManyReveals, Erased),
 )
 @notes_refusals(Action.REVEAL)
 def reveal(
@@ -70,6 +74,50 @@ def list_reveals(
         .limit(limit)
     ).all()
     return answer(200, _out(session, actor, rows))
+
+
+@routes.get("/employers/{employer_id}/retention", response_model=schemas.RetentionOut, responses=problems())
+def get_retention(actor: ActorDep, session: SessionDep, employer_id: UUID) -> Response:
+    """Return how long an employer keeps what is personal."""
+    actor.needs_scope(Scope.READ)
+    if employer_id not in actor.readable_employers:
+        raise NotFound("No such employer.")
+    return answer(200, _terms(session, employer_id))
+
+
+@routes.put(
+    "/employers/{employer_id}/retention",
+    response_model=schemas.RetentionOut,
+    responses={**problems(Conflict), **WAITING},
+)
+def put_retention(
+    ctx: ContextDep, actor: ActorDep, session: SessionDep, employer_id: UUID, body: schemas.RetentionIn
+) -> Response:
+    """Set the terms. Longer ones hold at once; shorter ones, which erase, wait for a second admin or a day."""
+    retention.may_change(actor, employer_id)
+    wanted = Terms(lines_months=body.lines_months, sources_months=body.sources_months)
+    retention.check_terms(wanted)
+    if not retention.is_shorter(retention.terms_of(session, employer_id), wanted):
+        retention.store_terms(ctx, session, employer_id, wanted, actor.as_history())
+        return answer(200, _terms(session, employer_id))
+    asked = Wanted(kind=two_people.RETENTION, target=employer_id, reason="shorter terms", payload=asdict(wanted))
+    proposal = two_people.act(ctx, session, actor, asked)
+    if proposal.outcome == ProposalOutcome.APPLIED:
+        return answer(200, _terms(session, employer_id))
+    return answer(202, dump(views.proposals_out(session, actor, [proposal])[0]))
+
+
+def _terms(session: Session, employer_id: UUID) -> dict[str, Any]:
+    session.flush()
+    terms = retention.terms_of(session, employer_id)
+    body = schemas.RetentionOut(
+        employer_id=employer_id,
+        lines_months=terms.lines_months,
+        sources_months=terms.sources_months,
+        technical_days=retention.TECHNICAL_DAYS,
+        is_default=session.get(Retention, employer_id) is None,
+    )
+    return dump(body)
 
 
 def _out(session: Session, actor: Actor, rows: Sequence[Reveal]) -> list[dict[str, Any]]:

@@ -380,6 +380,7 @@ class BatchOut(BaseModel):
     visibility: str
     file: FileShort | None
     files: list[FileShort]
+    erased_at: datetime | None
     created_at: datetime
     updated_at: datetime
 
@@ -668,6 +669,23 @@ class RevealOut(BaseModel):
     reason: str
     made_at: datetime
     ends_at: datetime
+
+
+class RetentionIn(Strict):
+    """Months that an employer keeps lines (from the end of the year) and the raw answers of its sources."""
+
+    lines_months: Annotated[int, Field(ge=0, le=1000, examples=[84])]
+    sources_months: Annotated[int, Field(ge=0, le=1000, examples=[13])]
+
+
+class RetentionOut(BaseModel):
+    """The terms in force. `is_default`: this employer never set any. Technical data go after `technical_days`."""
+
+    employer_id: UUID
+    lines_months: int
+    sources_months: int
+    technical_days: int
+    is_default: bool
 
 
 class FileOut(BaseModel):

@@ -161,6 +161,7 @@ def _batch(ctx: Context, session: Session, viewer: Viewer, batch: PaymentBatch, 
         visibility=seen.value,
         file=_file_short(files[0]) if len(files) == 1 else None,
         files=[_file_short(file) for file in files],
+        erased_at=batch.erased_at,
         created_at=batch.created_at,
         updated_at=batch.updated_at,
     )
