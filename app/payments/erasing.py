@@ -1,7 +1,7 @@
 """Erasing what is past its term: a few at a time, each by itself, so that a crash loses nothing and repeats nothing.
 
 The database decides once more whether a run is past its term, with its own clock, and erases it in one function that
-can do nothing else (migration 0012, ADR 0019). Sums, counts, digests, hashes, ids, approvals and history stay.
+can do nothing else (migration 0010, ADR 0019). Sums, counts, digests, hashes, ids, approvals and history stay.
 """
 
 from collections.abc import Mapping, Sequence
