@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from app.core.clock import AMSTERDAM
 from app.core.money import CURRENCY
 from app.payments.findings import CATALOGUE, Draft, text_of
-from app.payments.models import CreditTransfer, Severity, TransferKind, TransferStatus
+from app.payments.lines import Line
+from app.payments.models import Severity, TransferKind, TransferStatus
 from app.payments.ports import RemittanceKind
 from benchmarks.file_reader import CHARACTERS, ReadFile
 from benchmarks.hostile_batches import MadeBatch, MadeLine
@@ -17,7 +18,7 @@ _TIDY = re.compile(r"[^ ]+( [^ ]+)*")
 # ------------------------------------------------------------------------------------------------------------ findings
 
 
-def check_verdicts(made: MadeBatch, rows: Sequence[CreditTransfer], drafts: Sequence[Draft]) -> None:
+def check_verdicts(made: MadeBatch, rows: Sequence[Line], drafts: Sequence[Draft]) -> None:
     """Each bad line is refused by a finding that names it and its field; no good line is refused."""
     named: dict[int, set[str]] = {}
     for draft in drafts:
@@ -40,7 +41,7 @@ def check_verdicts(made: MadeBatch, rows: Sequence[CreditTransfer], drafts: Sequ
 # --------------------------------------------------------------------------------------------------------------- files
 
 
-def check_file(made: MadeBatch, rows: Sequence[CreditTransfer], message_id: str, read: ReadFile) -> None:
+def check_file(made: MadeBatch, rows: Sequence[Line], message_id: str, read: ReadFile) -> None:
     """The file says exactly what was approved: the account, the day, and each payable line once, by kind."""
     kinds = [kind for kind in TransferKind if any(row.kind == kind for row in _payable(rows))]
     approved = [[row for row in _payable(rows) if row.kind == kind] for kind in kinds]
@@ -61,7 +62,7 @@ def check_file(made: MadeBatch, rows: Sequence[CreditTransfer], message_id: str,
             _check_against_source(row, sources[row.position])
 
 
-def _payable(rows: Sequence[CreditTransfer]) -> list[CreditTransfer]:
+def _payable(rows: Sequence[Line]) -> list[Line]:
     return [row for row in rows if row.status == TransferStatus.PAYABLE]
 
 
@@ -70,7 +71,7 @@ def _euros(cents: Iterable[int]) -> str:
     return f"{total // 100}.{total % 100:02d}"
 
 
-def _as_read(row: CreditTransfer) -> Mapping[str, str]:
+def _as_read(row: Line) -> Mapping[str, str]:
     """What must be read back for a line, nothing more."""
     values = {
         "end_to_end_id": row.end_to_end_id,
@@ -88,7 +89,7 @@ def _as_read(row: CreditTransfer) -> Mapping[str, str]:
     return values
 
 
-def _block_values(made: MadeBatch, kind: TransferKind, group: Sequence[CreditTransfer], name: str) -> dict[str, str]:
+def _block_values(made: MadeBatch, kind: TransferKind, group: Sequence[Line], name: str) -> dict[str, str]:
     is_new = made.schema.endswith("09")
     values = {
         "PmtInfId": name,
@@ -109,7 +110,7 @@ def _block_values(made: MadeBatch, kind: TransferKind, group: Sequence[CreditTra
     return values | {f"DbtrAgt/FinInstnId/{'BICFI' if is_new else 'BIC'}": made.debtor_bic}
 
 
-def _check_against_source(row: CreditTransfer, line: MadeLine) -> None:
+def _check_against_source(row: Line, line: MadeLine) -> None:
     """What is paid is what the source said: cents, account, currency; a text that can be written as it is, is."""
     transfer, where = line.transfer, f"line {row.position}"
     assert row.amount_cents == transfer.amount_cents, f"{where}: other cents than the source's"

@@ -12,14 +12,14 @@ from random import Random
 from uuid import UUID
 
 from app.core.clock import amsterdam_date
-from app.payments import characters, filing, identifiers, receiving, revising, rules, sepa
+from app.payments import characters, filing, identifiers, line_rows, revising, rules, sepa
 from app.payments.bank_profiles import profile_for
 from app.payments.filing import BatchContent
 from app.payments.findings import Draft
+from app.payments.lines import Line
 from app.payments.models import (
     AccountState,
     BatchStatus,
-    CreditTransfer,
     DebtorAccount,
     Decision,
     LinkMode,
@@ -105,7 +105,7 @@ def try_batch(made: MadeBatch, books: Books, tally: Tally) -> bytes | None:
     return data
 
 
-def judged_rows(made: MadeBatch) -> tuple[list[CreditTransfer], list[Draft]]:
+def judged_rows(made: MadeBatch) -> tuple[list[Line], list[Draft]]:
     """The lines as they would be stored with their statuses, and the findings on them."""
     rows = [_row(made, line) for line in made.lines]
     drafts = rules.judge([revising.rule_line(row) for row in rows], _facts(made))
@@ -113,18 +113,19 @@ def judged_rows(made: MadeBatch) -> tuple[list[CreditTransfer], list[Draft]]:
     return rows, drafts
 
 
-def _row(made: MadeBatch, line: MadeLine) -> CreditTransfer:
+def _row(made: MadeBatch, line: MadeLine) -> Line:
     """The line as it would be stored."""
     transfer = line.transfer
     written = rules.write_line(transfer, category_purpose=line.purpose, known_kind=line.known_kind)
     obligation_id = _id(made, 1_000 + transfer.position)
-    row = CreditTransfer(
+    row = Line(
         id=_id(made, 100_000 + transfer.position),
-        batch_id=_id(made, 1),
         obligation_id=obligation_id,
         position=transfer.position,
         status=TransferStatus.HELD,
         decision=Decision.EXCLUDE if line.is_left_out else Decision.PAY,
+        decision_reason=None,
+        hold_code=None,
         attempt=1,
         end_to_end_id=identifiers.end_to_end_id(_KEY, obligation_id, 1),
         amount_cents=transfer.amount_cents or 0,
@@ -139,13 +140,14 @@ def _row(made: MadeBatch, line: MadeLine) -> CreditTransfer:
         remittance_text_original=transfer.remittance_text,
         reference_type=written.reference_type,
         reference_issuer=written.reference_issuer,
+        source_end_to_end_id=transfer.end_to_end_id,
         source_debtor_iban=line.debtor_iban,
         source_creditor_bic=transfer.creditor_bic,
         source_execution_date=made.execution_date,
     )
     if line.changed_kind is not None:
         row.kind = line.changed_kind
-        receiving.rewrite_text(row)
+        line_rows.rewrite_text(row)
     return row
 
 
@@ -169,7 +171,7 @@ def _facts(made: MadeBatch) -> BatchFacts:
     )
 
 
-def content_of(made: MadeBatch, rows: Sequence[CreditTransfer]) -> BatchContent:
+def content_of(made: MadeBatch, rows: Sequence[Line]) -> BatchContent:
     """The batch with its rows, as files are made of."""
     account = DebtorAccount(
         id=_id(made, 2),

@@ -61,7 +61,8 @@ class Keyring:
 
     def open(self, sealed: bytes, place: Place) -> bytes:
         """Return the plaintext; SealBroken when it was altered, moved, or its key is missing."""
-        head, rest = sealed[:MARK_BYTES], sealed[MARK_BYTES:]
+        # A view, because a sealed document may have 32 MiB and slices of it would be copies.
+        head, rest = sealed[:MARK_BYTES], memoryview(sealed)[MARK_BYTES:]
         key = next((key for name, key in self.keys.items() if mark_of(name) == head), None)
         if key is None:
             message = f"no key for the sealed value in {place.column}"

@@ -50,6 +50,7 @@ from app.payments.errors import BatchChanged, LimitNotSet, PaymentLimitExceeded
 from app.payments.filing import BatchContent
 from app.payments.freshness import SourceState
 from app.payments.limits import exceeded
+from app.payments.lines import Line
 from app.payments.locks import lock_batch_to_pay
 from app.payments.models import (
     AccountState,
@@ -361,9 +362,7 @@ def _complete(
     return session.get_one(PaymentBatch, batch.id)
 
 
-def _put_in_file(
-    session: Session, batch_id: UUID, rows: Sequence[CreditTransfer], n: int, payment_information_id: str
-) -> None:
+def _put_in_file(session: Session, batch_id: UUID, rows: Sequence[Line], n: int, payment_information_id: str) -> None:
     session.execute(
         sa.update(CreditTransfer)
         .where(col(CreditTransfer.batch_id) == batch_id, any_of(col(CreditTransfer.id), [row.id for row in rows]))

@@ -16,6 +16,7 @@ from sqlmodel import Session, SQLModel, col, select
 from app.core.columns import any_of
 from app.core.ids import NewId
 from app.payments.errors import AlreadyClaimed
+from app.payments.lines import Line
 from app.payments.models import Claim, ClaimState, ClaimWay, CreditTransfer, PaymentBatch
 
 HELD_STATES = (ClaimState.LIVE, ClaimState.SPENT)
@@ -46,9 +47,7 @@ def held(session: Session, obligation_ids: Sequence[UUID]) -> set[UUID]:
     return set(session.exec(statement))
 
 
-def take(
-    session: Session, batch: PaymentBatch, transfers: Iterable[CreditTransfer], *, now: datetime, new_id: NewId
-) -> None:
+def take(session: Session, batch: PaymentBatch, transfers: Iterable[Line], *, now: datetime, new_id: NewId) -> None:
     """Take the claims of these lines for the batch; `AlreadyClaimed` when one of them is live or spent elsewhere.
 
     In the order of obligations, so that two batches that share some never wait for each other in a circle.
@@ -112,7 +111,7 @@ def _revive(session: Session, values: Sequence[Mapping[str, Any]]) -> set[UUID]:
     return revived
 
 
-def _claim_values(row: CreditTransfer, batch: PaymentBatch, *, now: datetime, new_id: NewId) -> dict[str, Any]:
+def _claim_values(row: CreditTransfer | Line, batch: PaymentBatch, *, now: datetime, new_id: NewId) -> dict[str, Any]:
     return {
         "id": new_id(),
         "obligation_id": row.obligation_id,

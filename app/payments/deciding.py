@@ -10,7 +10,7 @@ from app.auth import people
 from app.auth.actor import Actor
 from app.auth.models import Role
 from app.core.errors import Conflict, Forbidden, Invalid, NotFound, PreconditionFailed, Problem
-from app.payments import bank_profiles, calendar, receiving, revising
+from app.payments import bank_profiles, calendar, line_rows, receiving, revising
 from app.payments.context import Context
 from app.payments.errors import ExecutionDateImpossible, NotABankDay
 from app.payments.findings import ACCOUNT_CHANGES
@@ -25,7 +25,6 @@ from app.payments.models import (
     PayrollRun,
     RememberedKind,
     RunState,
-    SourceReading,
     TransferKind,
     TransferStatus,
 )
@@ -210,7 +209,7 @@ def _change_kind(
 ) -> None:
     """Change what a line is, remember it for the next run, and write its text by the rules of the new kind."""
     row.kind = kind
-    receiving.rewrite_text(row)
+    line_rows.rewrite_text(row)
     known = session.get(RememberedKind, (batch.administration_id, row.creditor_iban))
     remembered = known or RememberedKind(
         administration_id=batch.administration_id,
@@ -286,16 +285,8 @@ def offer_again(ctx: Context, session: Session, actor: Actor, run_id: UUID) -> P
     actor.needs_employer_role(run.employer_id, "admin", "approver", "office_admin", "office_preparer")
     if run.state != RunState.FETCHED or run.reading_id is None:
         raise Conflict(f"The run is {run.state}; only a run that was fetched can be offered again.")
-    opened = open_reading(ctx, session, run.id, run.reading_id)
-    session.get_one(SourceReading, run.reading_id)
-    receiving.take_in(
-        ctx,
-        session,
-        run.id,
-        receiving.Reading(
-            row=opened.row, document=opened.document, extras=opened.extras, offer_again=True, actor=actor.as_history()
-        ),
-    )
+    reading = open_reading(ctx, session, run.id, run.reading_id, actor=actor.as_history(), offer_again=True)
+    receiving.take_in(ctx, session, run.id, reading)
     batch = session.exec(
         select(PaymentBatch).where(PaymentBatch.run_id == run.id, PaymentBatch.status == BatchStatus.PENDING)
     ).one_or_none()

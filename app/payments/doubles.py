@@ -13,12 +13,12 @@ from sqlmodel import Session, col, select
 
 from app.core.errors import Conflict
 from app.core.history import SYSTEM
-from app.payments import revising
+from app.payments import lines, revising
 from app.payments.context import Context
+from app.payments.lines import Line
 from app.payments.locks import lock_batch
 from app.payments.models import (
     BatchStatus,
-    CreditTransfer,
     Decision,
     Finding,
     PaymentBatch,
@@ -41,7 +41,7 @@ class PaidMeanwhile(Conflict):
 class _Doubts:
     """What is new since the batch was judged: lines that must wait, and whether the period must be asked about."""
 
-    lines: Sequence[CreditTransfer] = ()
+    lines: Sequence[Line] = ()
     asks: bool = False
 
     @property
@@ -59,8 +59,7 @@ def judge_again(ctx: Context, session: Session, batch_id: UUID) -> None:
         return
     for row in doubts.lines:
         row.decision, row.hold_code = Decision.HOLD, LOOKS_PAID
-    session.add_all(doubts.lines)
-    session.flush()
+    lines.store(session, doubts.lines, "decision", "hold_code")
     details = {"held": len(doubts.lines), "reason": LOOKS_PAID if doubts.lines else _ASKS}
     change = revising.Change(event="batch.judged_again", actor=SYSTEM, values={}, details=details)
     revising.revise(ctx, session, batch, change)
@@ -76,7 +75,7 @@ def _doubts(session: Session, batch: PaymentBatch) -> _Doubts:
     run = session.get_one(PayrollRun, batch.run_id)
     if not _has_company(session, run):
         return _Doubts()
-    transfers = revising.transfers_of(session, batch.id)
+    transfers = lines.of_batch(session, batch.id)
     paid = revising.claimed_in_period(session, run, [row.creditor_iban for row in transfers])
     return _Doubts(
         lines=[row for row in transfers if _would_pay(row) and (row.creditor_iban, row.amount_cents) in paid],
@@ -95,7 +94,7 @@ def _has_company(session: Session, run: PayrollRun) -> bool:
     return session.exec(statement.limit(1)).first() is not None
 
 
-def _would_pay(row: CreditTransfer) -> bool:
+def _would_pay(row: Line) -> bool:
     """Say whether a line is paid because nobody said otherwise; one that was put back with a reason stays as it is."""
     return row.status == TransferStatus.PAYABLE and row.decision_reason is None
 

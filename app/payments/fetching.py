@@ -8,19 +8,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from hashlib import sha256
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.orm import defer as leave_out
 from sqlmodel import Session, col, select
 
 from app.core.clock import amsterdam_date
+from app.core.copying import large_value
 from app.core.crypto import Place
 from app.core.database import transaction
-from app.core.history import HistoryActor
+from app.core.history import SYSTEM, HistoryActor
 from app.jobs.deferring import defer
+from app.payments import making, receiving, rules, withdrawing
 from app.payments import reading as documents
-from app.payments import receiving, rules, withdrawing
 from app.payments.connections import open_source
 from app.payments.context import Context
 from app.payments.errors import FaultKind, SourceFault, UnreadableDocument
@@ -40,7 +42,8 @@ from app.payments.models import (
     TransferKind,
 )
 from app.payments.ports import PayrollSource, SourceRun
-from app.payments.receiving import Reading, ReadingOutcome, tell_run
+from app.payments.readings import Reading, ReadingOutcome
+from app.payments.receiving import tell_run
 from app.payments.retention import Erased
 
 FETCH_RUN = "fetch_run"
@@ -120,7 +123,7 @@ def _question(ctx: Context, run_id: UUID, *, timeout_seconds: float | None = Non
         if run.payment_date_asked is None:
             # Sent the same each time, so that two readings of one run can be compared.
             account = session.get_one(DebtorAccount, link.debtor_account_id)
-            run.payment_date_asked = receiving.default_execution_date(ctx, run, link, account)
+            run.payment_date_asked = making.default_execution_date(ctx, run, link, account)
         session.add(run)
         return _Question(
             run=run,
@@ -210,16 +213,24 @@ def _read(ctx: Context, run_id: UUID, reading_id: UUID) -> ReadingOutcome:
         return receiving.take_in(ctx, session, run_id, reading)
 
 
-def open_reading(ctx: Context, session: Session, run_id: UUID, reading_id: UUID) -> Reading:
+def open_reading(
+    ctx: Context,
+    session: Session,
+    run_id: UUID,
+    reading_id: UUID,
+    *,
+    actor: HistoryActor = SYSTEM,
+    offer_again: bool = False,
+) -> Reading:
     """Return a stored reading, parsed; `UnreadableDocument` when it is no payroll SEPA file."""
-    row = session.get_one(SourceReading, reading_id)
+    without_bytes = leave_out(cast("Any", SourceReading.raw_sealed))
+    row = session.get_one(SourceReading, reading_id, options=[without_bytes])
     if row.erased_at is not None:
         raise Erased(
             f"What the source said then was erased on {row.erased_at.date().isoformat()}. Fetch the run again."
         )
     run = session.get_one(PayrollRun, run_id)
-    document = documents.read_document(ctx.keyring.open(row.raw_sealed, reading_place(run.employer_id, reading_id)))
-    session.expire(row, ["raw_sealed"])  # up to 32 MiB that nobody looks at any more
+    document = documents.read_document(_raw(ctx, session, run, reading_id))
     extras = dict(row.extras or {})
     people = extras.get("people_in_run")
     if people is not None:
@@ -230,7 +241,12 @@ def open_reading(ctx: Context, session: Session, run_id: UUID, reading_id: UUID)
             if rules.propose_kind(transfer.creditor_name, block.category_purpose) is TransferKind.SALARY
         }
         extras["people_missing"] = max(0, people - len(payees))
-    return Reading(row=row, document=document, extras=extras)
+    return Reading(row=row, document=document, extras=extras, actor=actor, offer_again=offer_again)
+
+
+def _raw(ctx: Context, session: Session, run: PayrollRun, reading_id: UUID) -> bytes:
+    sealed = large_value(session, "source_reading", "raw_sealed", reading_id)
+    return ctx.keyring.open(sealed, reading_place(run.employer_id, reading_id))
 
 
 def _note_no_document(ctx: Context, run_id: UUID) -> None:

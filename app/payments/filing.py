@@ -7,7 +7,8 @@ from datetime import datetime
 from app.payments import identifiers
 from app.payments.bank_profiles import BankProfile, profile_for
 from app.payments.digest import DigestContent, DigestLine, LeftOut
-from app.payments.models import CreditTransfer, DebtorAccount, LinkMode, PaymentBatch, TransferKind, TransferStatus
+from app.payments.lines import Line
+from app.payments.models import DebtorAccount, LinkMode, PaymentBatch, TransferKind, TransferStatus
 from app.payments.ports import RemittanceKind
 from app.payments.sepa_model import FileContent, FileInstruction, FileTransfer
 
@@ -16,7 +17,7 @@ PAID = frozenset({TransferStatus.PAYABLE, TransferStatus.IN_FILE})
 # No line takes more: fixed tags, the longest name and text, both ids, IBAN and BIC, with room for escapes.
 LARGEST_LINE_BYTES = 1_000
 
-Instruction = tuple[TransferKind, Sequence[CreditTransfer]]
+Instruction = tuple[TransferKind, Sequence[Line]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,12 +26,12 @@ class BatchContent:
 
     batch: PaymentBatch
     account: DebtorAccount
-    transfers: Sequence[CreditTransfer]
+    transfers: Sequence[Line]
     acknowledgement_keys: Sequence[str]
     environment: str
 
     @property
-    def paid(self) -> list[CreditTransfer]:
+    def paid(self) -> list[Line]:
         """The lines that are paid, in file order."""
         return [transfer for file in self.files() for _, transfers in file for transfer in transfers]
 
@@ -149,7 +150,7 @@ def _file_content(
     )
 
 
-def _file_transfer(row: CreditTransfer) -> FileTransfer:
+def _file_transfer(row: Line) -> FileTransfer:
     return FileTransfer(
         end_to_end_id=row.end_to_end_id,
         amount_cents=row.amount_cents,

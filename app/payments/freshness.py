@@ -10,7 +10,7 @@ from app.payments import fetching
 from app.payments.context import Context
 from app.payments.errors import FaultKind, SourceFault, SourceUnreachable, UnreadableDocument
 from app.payments.models import PaymentBatch, PayrollRun
-from app.payments.receiving import ReadingOutcome
+from app.payments.readings import ReadingOutcome
 
 FRESH_FOR = timedelta(minutes=15)
 # For so long the last equal reading may stand in for a source that does not answer, if a person says so by name.

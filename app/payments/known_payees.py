@@ -13,6 +13,7 @@ from sqlmodel import Session, col, select
 from app.core.columns import any_of
 from app.payments import claims
 from app.payments.comparing import Comparison, Question, compare, names_of, needs_history
+from app.payments.lines import AT_ONCE, Line
 from app.payments.matching import Payment
 from app.payments.models import (
     Administration,
@@ -69,14 +70,18 @@ def compare_batch(
     session: Session,
     batch: PaymentBatch,
     run: PayrollRun,
-    transfers: Sequence[CreditTransfer],
+    transfers: Sequence[Line],
     *,
     home_country: str,
 ) -> Compared:
     """Compare the lines of a batch with the last paid run, and with all that the employer paid where that is needed."""
     paid = list(_paid_runs(session, batch))
     last = _last_before(paid, run)
-    lines = [_payment(row) for row in transfers if row.hold_code != "gone_at_source"]
+    lines = [
+        _payment(row.id, row.position, row.creditor_name_original, row.creditor_iban, row.amount_cents, row.kind)
+        for row in transfers
+        if row.hold_code != "gone_at_source"
+    ]
     previous = [] if last is None else _payments_of(session, last)
     is_known = not needs_history(lines, previous)
     question = Question(
@@ -153,13 +158,18 @@ def _covers(paid: _Paid, run: PayrollRun) -> bool:
 
 
 def _payments_of(session: Session, paid: _Paid) -> list[Payment]:
-    statement = select(CreditTransfer).where(any_of(col(CreditTransfer.batch_id), [each for each, _ in paid.batches]))
+    row = CreditTransfer
+    statement = sa.select(
+        *(col(row.id), col(row.position), col(row.creditor_name_original), col(row.creditor_iban)),
+        *(col(row.amount_cents), col(row.kind)),
+    ).where(any_of(col(CreditTransfer.batch_id), [each for each, _ in paid.batches]))
     if paid.is_live:
         statement = statement.where(_is_claimed())
     else:
-        statement = statement.where(CreditTransfer.status == TransferStatus.IN_FILE)
+        statement = statement.where(col(CreditTransfer.status) == TransferStatus.IN_FILE)
     order = (col(CreditTransfer.batch_id), col(CreditTransfer.position))
-    return [_payment(row) for row in session.exec(statement.order_by(*order))]
+    rows = session.execute(statement.order_by(*order), execution_options={"yield_per": AT_ONCE})
+    return [_payment(*row) for row in rows]
 
 
 def _pairs_paid_by(session: Session, employer_id: UUID) -> Iterator[tuple[Name, str]]:
@@ -186,12 +196,12 @@ def _is_claimed() -> sa.ColumnElement[bool]:
     )
 
 
-def _payment(row: CreditTransfer) -> Payment:
+def _payment(identifier: UUID, position: int, name: str, iban: str, amount_cents: int, kind: str) -> Payment:
     return Payment(
-        id=row.id,
-        position=row.position,
-        name=name_of(row.creditor_name_original),
-        iban=row.creditor_iban,
-        amount_cents=row.amount_cents,
-        is_third_party=row.kind == TransferKind.THIRD_PARTY,
+        id=identifier,
+        position=position,
+        name=name_of(name),
+        iban=iban,
+        amount_cents=amount_cents,
+        is_third_party=kind == TransferKind.THIRD_PARTY,
     )

@@ -115,9 +115,11 @@ class Matching:
         self.past, self.payees = past, payees
         self.kinds: dict[Payee, ChangeKind] = {}
         self.old_ibans: dict[Payee, str] = {}
-        self._current: dict[Identity, set[str]] = defaultdict(set)
+        # Of people who were paid before; of all others nothing is asked.
+        self._current: dict[Identity, list[str]] = defaultdict(list)
         for person, iban in self.payees:
-            self._current[person].add(iban)
+            if person in self.past.accounts:
+                self._current[person].append(iban)
         self.partner = {payee: payee for payee in self.payees if payee in self.past.last}
         self._left = {
             person: [iban for iban in ibans if iban not in self._current[person]]
@@ -138,7 +140,7 @@ class Matching:
         left = self._left.get(person)
         if left:
             return self._moved(payee, person, left)
-        if person in self.past.last_accounts or (accounts - {iban}) & self._current[person]:
+        if person in self.past.last_accounts or (accounts - {iban}).intersection(self._current[person]):
             return ChangeKind.EXTRA_ACCOUNT
         if iban in accounts:
             return ChangeKind.NEW
@@ -165,6 +167,8 @@ class Matching:
     def _match_alike(self) -> None:
         """Somebody new whose name could be that of somebody gone, of one only, is that person with a new account."""
         gone = _by_person(each for each in self.past.last if each not in self._taken and each[0] not in self._current)
+        if not gone:
+            return
         fresh = _by_person(
             payee
             for payee, kind in self.kinds.items()

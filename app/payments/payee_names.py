@@ -50,7 +50,9 @@ def name_of(text: str) -> Name:
     parts = _PART.findall(spoken)
     if not parts:
         return Name(key=" ".join(whole.split()), spelling=" ".join(whole.split()))
-    return Name(key=" ".join(_PART.findall(_plain(spoken))), spelling=" ".join(parts))
+    spelling = " ".join(parts)
+    # One text for both where there is no accent to tell them apart: a run can have a hundred thousand names.
+    return Name(key=spelling if spoken.isascii() else " ".join(_PART.findall(_plain(spoken))), spelling=spelling)
 
 
 def _plain(text: str) -> str:

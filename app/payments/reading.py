@@ -55,10 +55,26 @@ def read_document(data: bytes) -> SourceBatch:
     # lxml's own description of a target also asks for methods that we do not need.
     parser = etree.XMLParser(target=cast("Any", reader), resolve_entities=False, no_network=True, huge_tree=False)
     try:
-        etree.fromstring(text.encode(), parser)
+        etree.parse(cast("Any", _Encoded(text)), parser)
     except etree.XMLSyntaxError as error:
         raise _damaged(text, error) from error
     return reader.batch()
+
+
+class _Encoded:
+    """A text as a file of bytes in UTF-8: all of it in bytes at once would take as much memory again.
+
+    Not the parser's `feed`: in that way of reading libxml2 does not limit how deep elements are nested.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._place = 0
+
+    def read(self, characters: int) -> bytes:
+        begun = self._place
+        self._place = begun + characters
+        return self._text[begun : self._place].encode()
 
 
 def _damaged(text: str, error: etree.XMLSyntaxError) -> UnreadableDocument:

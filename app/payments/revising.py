@@ -3,31 +3,31 @@
 Whoever changes a row that the digest covers calls `revise`; nothing else computes these values.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from hashlib import sha256
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 import rfc8785
 import sqlalchemy as sa
-from sqlmodel import Session, SQLModel, col, select
+from sqlmodel import Session, col, select
 
 from app.core.clock import amsterdam_date
 from app.core.columns import any_of
 from app.core.history import HistoryActor
-from app.payments import claims, digest, filing, guarding, identifiers, known_payees, rules
+from app.payments import claims, digest, filing, guarding, identifiers, known_payees, lines, rules
 from app.payments.comparing import Comparison
 from app.payments.context import Context
 from app.payments.filing import PAID, BatchContent
 from app.payments.findings import CATALOGUE, Draft
+from app.payments.lines import Line
 from app.payments.models import (
     Approval,
     BatchStatus,
     Claim,
     ClaimWay,
-    CreditTransfer,
     DebtorAccount,
     Decision,
     Finding,
@@ -95,14 +95,15 @@ def void_approvals(session: Session, batch: PaymentBatch, *, reason: str, ctx: C
 def compute(ctx: Context, session: Session, batch: PaymentBatch) -> dict[str, Any]:
     """Compute line statuses, findings, totals and digest for the batch as its rows stand; return its columns."""
     account = session.get_one(DebtorAccount, batch.debtor_account_id)
-    transfers = transfers_of(session, batch.id)
-    _renew_attempts(ctx, session, transfers)
+    transfers = lines.of_batch(session, batch.id)
+    renewed = _renew_attempts(ctx, session, transfers)
     run = session.get_one(PayrollRun, batch.run_id)
     compared = known_payees.compare_batch(session, batch, run, transfers, home_country=account.iban[:2])
     facts = _facts(ctx, session, batch, account, transfers, compared.comparison)
     drafts = rules.judge([rule_line(row) for row in transfers], facts)
-    settle_statuses(transfers, drafts)
-    session.add_all(transfers)
+    settled = settle_statuses(transfers, drafts)
+    lines.store(session, renewed, "attempt", "end_to_end_id")
+    lines.store(session, settled, "status")
     paying = {row.position: row.creditor_iban for row in transfers if row.status in PAID}
     guarding.store_comparison(session, batch, compared, paying, lines=len(transfers))
     keys = _store_findings(ctx, session, batch, transfers, drafts)
@@ -126,26 +127,9 @@ def content_of(ctx: Context, session: Session, batch: PaymentBatch) -> BatchCont
     return BatchContent(
         batch=batch,
         account=session.get_one(DebtorAccount, batch.debtor_account_id, populate_existing=True),
-        transfers=_lines_to_read(session, batch.id),
+        transfers=lines.of_batch(session, batch.id),
         acknowledgement_keys=acknowledgement_keys(session, batch.id),
         environment=ctx.policy.environment,
-    )
-
-
-def _lines_to_read(session: Session, batch_id: UUID) -> Sequence[CreditTransfer]:
-    """Return the lines of a batch as plain rows, with the same names: an object each takes several times as long."""
-    session.flush()
-    table = SQLModel.metadata.tables["credit_transfer"]
-    statement = sa.select(table).where(table.c.batch_id == batch_id).order_by(table.c.position)
-    return cast("Sequence[CreditTransfer]", session.execute(statement).all())
-
-
-def transfers_of(session: Session, batch_id: UUID) -> list[CreditTransfer]:
-    """Return the lines of a batch in the order of the source."""
-    return list(
-        session.exec(
-            select(CreditTransfer).where(CreditTransfer.batch_id == batch_id).order_by(col(CreditTransfer.position))
-        )
     )
 
 
@@ -159,16 +143,20 @@ def acknowledgement_keys(session: Session, batch_id: UUID) -> list[str]:
     return sorted(f"{code}:{judged}" for code, judged in rows)
 
 
-def _renew_attempts(ctx: Context, session: Session, transfers: Sequence[CreditTransfer]) -> None:
+def _renew_attempts(ctx: Context, session: Session, transfers: Sequence[Line]) -> list[Line]:
+    """Give each line the attempt that a claim on it would have now; return those that had another."""
     attempts = claims.next_attempts(session, [row.obligation_id for row in transfers])
+    changed = []
     for row in transfers:
         attempt = attempts[row.obligation_id]
         identifier = identifiers.end_to_end_id(ctx.identifier_secret, row.obligation_id, attempt)
-        if (row.attempt, row.end_to_end_id) != (attempt, identifier):  # an untouched row costs no flush
+        if (row.attempt, row.end_to_end_id) != (attempt, identifier):
             row.attempt, row.end_to_end_id = attempt, identifier
+            changed.append(row)
+    return changed
 
 
-def rule_line(row: CreditTransfer) -> rules.RuleLine:
+def rule_line(row: Line) -> rules.RuleLine:
     """Return a line as the rules look at it."""
     return rules.RuleLine(
         position=row.position,
@@ -196,7 +184,7 @@ def _facts(
     session: Session,
     batch: PaymentBatch,
     account: DebtorAccount,
-    transfers: Sequence[CreditTransfer],
+    transfers: Sequence[Line],
     comparison: Comparison,
 ) -> rules.BatchFacts:
     run = session.get_one(PayrollRun, batch.run_id)
@@ -225,7 +213,7 @@ def _read_date(text: str | None) -> date | None:
     return None if text is None else date.fromisoformat(text)
 
 
-def partly_paid(paid: Collection[tuple[str, int]], transfers: Sequence[CreditTransfer]) -> int:
+def partly_paid(paid: Collection[tuple[str, int]], transfers: Sequence[Line]) -> int:
     """Return how many accounts these lines pay that other runs of the period pay or paid too.
 
     Lines that wait are not counted; one that looks paid and was put back on purpose is: that is somebody's word, and
@@ -253,24 +241,33 @@ def claimed_in_period(session: Session, run: PayrollRun, creditors: Sequence[str
     return set(session.exec(statement))
 
 
-def settle_statuses(transfers: Sequence[CreditTransfer], drafts: Sequence[Draft]) -> None:
-    """A person's decision stands; a line that would be paid but has an error becomes invalid, the others go on."""
+def settle_statuses(transfers: Iterable[Line], drafts: Sequence[Draft]) -> list[Line]:
+    """Give each line the status that it should have, and return those that had another.
+
+    A person's decision stands; a line that would be paid but has an error becomes invalid, the others go on.
+    """
     wrong = {draft.position for draft in drafts if CATALOGUE[draft.code].severity is Severity.ERROR}
+    changed = []
     for row in transfers:
-        if row.hold_code in _CLOSED:
-            row.status = _CLOSED[row.hold_code]
-            continue
-        status = _STATUS_OF_DECISION[Decision(row.decision)]
-        status = TransferStatus.INVALID if row.position in wrong and status in PAID else status
+        status = _settled(row, is_wrong=row.position in wrong)
         if row.status != status:
             row.status = status
+            changed.append(row)
+    return changed
+
+
+def _settled(row: Line, *, is_wrong: bool) -> TransferStatus:
+    if row.hold_code in _CLOSED:
+        return _CLOSED[row.hold_code]
+    status = _STATUS_OF_DECISION[Decision(row.decision)]
+    return TransferStatus.INVALID if is_wrong and status in PAID else status
 
 
 def _store_findings(
     ctx: Context,
     session: Session,
     batch: PaymentBatch,
-    transfers: Sequence[CreditTransfer],
+    transfers: Sequence[Line],
     drafts: Sequence[Draft],
 ) -> list[str]:
     """Replace the findings, keeping those that say the same of the same: their acknowledgements survive."""
@@ -297,7 +294,7 @@ def _store_findings(
     return acknowledgement_keys(session, batch.id)
 
 
-def _judged_hash(draft: Draft, row: CreditTransfer | None) -> str:
+def _judged_hash(draft: Draft, row: Line | None) -> str:
     """Return the hash of what was judged: an acknowledgement holds for exactly these values of this obligation."""
     judged: dict[str, Any] = {"code": draft.code, "figures": dict(draft.figures), **draft.judged}
     if row is not None:

@@ -143,13 +143,18 @@ def judge(lines: Sequence[RuleLine], facts: BatchFacts) -> list[Draft]:
 
 
 def _names_of_accounts(lines: Sequence[RuleLine], facts: BatchFacts) -> dict[str, set[str]]:
-    """Return who is paid on each account; an account on which all of them were paid before is no news and left out."""
+    """Return who is paid on each account that has more than one name on it.
+
+    An account on which all of them were paid before is no news and left out.
+    """
     trusted = facts.comparison.trusted if facts.comparison else frozenset()
     news = {line.creditor_iban for line in lines if line.position not in trusted}
+    first: dict[str, str] = {}
     names: dict[str, set[str]] = {}
     for line in lines:
-        if line.creditor_iban in news:
-            names.setdefault(line.creditor_iban, set()).add(line.creditor_name)
+        iban, name = line.creditor_iban, line.creditor_name
+        if iban in news and first.setdefault(iban, name) != name:
+            names.setdefault(iban, {first[iban]}).add(name)
     return names
 
 
@@ -251,8 +256,8 @@ def _line_remarks(line: RuleLine, names_of_account: Mapping[str, set[str]]) -> I
     yield from _text_remarks(line)
     if line.kind == TransferKind.THIRD_PARTY and _THIRD_PARTY.search(line.creditor_name_original):
         yield Draft(code="third_party_proposed", position=line.position, field="kind")
-    names = names_of_account.get(line.creditor_iban, ())
-    if len(names) > 1:
+    names = names_of_account.get(line.creditor_iban)
+    if names:
         figures = {"count": len(names)}
         yield Draft(code="iban_shared", position=line.position, field="creditor.iban", figures=figures)
     if ibans.iban_problem(line.creditor_iban) is None and ibans.known_bank(line.creditor_iban) is False:

@@ -65,7 +65,10 @@ def lines_hash(batch: SourceBatch) -> str:
         for block in batch.instructions
         for transfer in block.transfers
     )
-    return hashlib.sha256("\n".join(["loonstroom-lines-v1", *lines]).encode()).hexdigest()
+    hashed = hashlib.sha256(b"loonstroom-lines-v1")
+    for line in lines:
+        hashed.update(b"\n" + line.encode())
+    return hashed.hexdigest()
 
 
 def _line(transfer: SourceTransfer, purpose: str | None) -> list[str | int | None]:

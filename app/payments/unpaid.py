@@ -18,7 +18,7 @@ from app.auth.models import Scope
 from app.core.clock import amsterdam_date
 from app.core.columns import any_of
 from app.core.errors import Conflict, Invalid, NotFound, Problem
-from app.payments import claims, receiving, revising
+from app.payments import claims, making, revising, waiting
 from app.payments.context import Context
 from app.payments.deciding import check_date
 from app.payments.errors import NotAllowedNow
@@ -114,7 +114,7 @@ def _left(employers: frozenset[UUID]) -> Any:
         col(other_batch.id) == col(other.batch_id),
         col(other_batch.status) == BatchStatus.PENDING,
     )
-    gone = sa.func.coalesce(col(CreditTransfer.hold_code), "") == receiving.GONE
+    gone = sa.func.coalesce(col(CreditTransfer.hold_code), "") == waiting.GONE
     return (
         select(CreditTransfer, PaymentBatch, PayrollRun)
         .join(PaymentBatch, col(PaymentBatch.id) == col(CreditTransfer.batch_id))
@@ -125,7 +125,7 @@ def _left(employers: frozenset[UUID]) -> Any:
             PaymentBatch.status != BatchStatus.PENDING,
             PayrollRun.state == RunState.FETCHED,
             col(CreditTransfer.status).not_in((TransferStatus.IN_FILE, TransferStatus.EXECUTED)),
-            sa.or_(col(CreditTransfer.status).in_(LEFT), col(PaymentBatch.status).in_(receiving.ENDED_WITHOUT_FILE)),
+            sa.or_(col(CreditTransfer.status).in_(LEFT), col(PaymentBatch.status).in_(making.ENDED_WITHOUT_FILE)),
             col(CreditTransfer.amount_cents) > 0,
             ~gone,
             ~settled,
@@ -169,7 +169,7 @@ def close_line(
 def _check_closable(row: CreditTransfer, batch: PaymentBatch) -> None:
     if batch.mode != LinkMode.LIVE:
         raise NotAllowedNow("This line is of a dry run; nothing is owed for it here.")
-    ended = batch.status in receiving.ENDED_WITHOUT_FILE or batch.status == BatchStatus.PENDING
+    ended = batch.status in making.ENDED_WITHOUT_FILE or batch.status == BatchStatus.PENDING
     if row.status not in LEFT and not (ended and row.status == TransferStatus.PAYABLE):
         raise NotAllowedNow(f"The line is {row.status}; only a line that is not paid can be closed this way.")
 
@@ -261,7 +261,7 @@ def _new_batch(
         raise Conflict("This run was never read; fetch it first.")
     if wanted.requested_execution_date is not None:
         check_date(wanted.requested_execution_date, account, ctx)
-    day = wanted.requested_execution_date or receiving.default_execution_date(ctx, run, link, account)
+    day = wanted.requested_execution_date or making.default_execution_date(ctx, run, link, account)
     now = ctx.now()
     return PaymentBatch(
         id=ctx.new_id(),

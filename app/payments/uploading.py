@@ -11,7 +11,7 @@ from app.auth.models import Role
 from app.core.clock import amsterdam_date
 from app.core.database import transaction
 from app.core.errors import Conflict, Invalid
-from app.payments import comparing_files, fetching, receiving
+from app.payments import comparing_files, fetching, making, receiving
 from app.payments import reading as documents
 from app.payments.connections import UPLOAD, visible_administration
 from app.payments.context import Context
@@ -66,20 +66,20 @@ def upload(ctx: Context, actor: Actor, administration_id: UUID, data: bytes, nam
     """Take an uploaded document in. The same content again gives the existing run; nothing is stored of a bad one."""
     with transaction(ctx.engine) as session:
         _may_upload(session, actor, administration_id)
+    run, is_new = _run_of(ctx, administration_id, data, name)
+    reading_id = fetching.store_raw(ctx, run.id, data, payment_date=None, extras={})
+    with transaction(ctx.engine) as session:
+        reading = fetching.open_reading(ctx, session, run.id, reading_id, actor=actor.as_history())
+        receiving.take_in(ctx, session, run.id, reading)
+    return Uploaded(run_id=run.id, is_new=is_new)
+
+
+def _run_of(ctx: Context, administration_id: UUID, data: bytes, name: RunName) -> tuple[PayrollRun, bool]:
+    """Return the run that the document is of, and whether it is new; the document itself is let go."""
     document = _read(data)
     with transaction(ctx.engine) as session:
         _refuse_own_file(session, administration_id, document)
-        run, is_new = _find_or_make_run(ctx, session, administration_id, document, name)
-    reading_id = fetching.store_raw(ctx, run.id, data, payment_date=None, extras={})
-    with transaction(ctx.engine) as session:
-        opened = fetching.open_reading(ctx, session, run.id, reading_id)
-        receiving.take_in(
-            ctx,
-            session,
-            run.id,
-            receiving.Reading(row=opened.row, document=opened.document, extras=opened.extras, actor=actor.as_history()),
-        )
-    return Uploaded(run_id=run.id, is_new=is_new)
+        return _find_or_make_run(ctx, session, administration_id, document, name)
 
 
 def _may_upload(session: Session, actor: Actor, administration_id: UUID) -> None:
@@ -224,6 +224,6 @@ def batch_of_run(session: Session, run_id: UUID) -> PaymentBatch | None:
     rows = session.exec(
         select(PaymentBatch).where(PaymentBatch.run_id == run_id).order_by(col(PaymentBatch.created_at).desc())
     ).all()
-    live = [row for row in rows if row.status not in receiving.ENDED_WITHOUT_FILE]
+    live = [row for row in rows if row.status not in making.ENDED_WITHOUT_FILE]
     pending = [row for row in live if row.status == BatchStatus.PENDING]
     return next(iter([*pending, *live, *rows]), None)

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from app.payments.context import Context
+from app.payments.making import ENDED_WITHOUT_FILE
 from app.payments.models import BatchStatus
-from app.payments.receiving import ENDED_WITHOUT_FILE
 from app.payments.transitions import MOVES
 from tests.contracts.fake_source import FakePayroll
 from tests.payments.payroll_document import Line

@@ -17,7 +17,7 @@ from app.auth.actor import Actor
 from app.auth.people import authenticate
 from app.core.database import transaction
 from app.core.history import SYSTEM
-from app.payments import claims, holds, revising, uploading
+from app.payments import claims, holds, lines, uploading
 from app.payments.comparing import Comparison, Question, compare
 from app.payments.filing import PAID
 from app.payments.findings import CATALOGUE
@@ -210,12 +210,10 @@ def _look_and_pay(house: House, run_id: UUID) -> tuple[list[Said], bool]:
     """Return what the batch of a run says and whether it is held, and take its claims as its approval would."""
     with transaction(house.ctx.engine) as session:
         batch = session.exec(select(PaymentBatch).where(PaymentBatch.run_id == run_id)).one()
-        positions: Mapping[UUID | None, int] = {
-            row.id: row.position for row in revising.transfers_of(session, batch.id)
-        }
+        positions: Mapping[UUID | None, int] = {row.id: row.position for row in lines.of_batch(session, batch.id)}
         found = session.exec(select(Finding.code, Finding.transfer_id).where(Finding.batch_id == batch.id)).all()
         is_held = bool(holds.of_batch(session, batch))
-        paid = [row for row in revising.transfers_of(session, batch.id) if row.status in PAID]
+        paid = [row for row in lines.of_batch(session, batch.id) if row.status in PAID]
         claims.take(session, batch, paid, now=house.ctx.now(), new_id=house.ctx.new_id)
         session.execute(
             sa.update(CreditTransfer)

@@ -8,7 +8,8 @@ import pytest
 
 from app.payments import filing
 from app.payments.findings import Draft
-from app.payments.models import CreditTransfer, TransferStatus
+from app.payments.lines import Line
+from app.payments.models import TransferStatus
 from app.payments.sepa import build_file
 from benchmarks import prove_files
 from benchmarks.file_checks import check_file, check_verdicts
@@ -46,7 +47,7 @@ def _books(rules: Rulebook | None = None) -> Books:
     return Books(BankClock(lambda: datetime.now(UTC)), rules)
 
 
-def _check(made: MadeBatch, rows: list[CreditTransfer], spoil: Callable[[bytes], bytes] = bytes) -> None:
+def _check(made: MadeBatch, rows: list[Line], spoil: Callable[[bytes], bytes] = bytes) -> None:
     """Check the file of these rows after something was done to its bytes."""
     wanted = filing.file_contents(prove_files.content_of(made, rows), created_at=made.created_at)[0]
     check_file(made, rows, wanted.message_id, read_file(spoil(build_file(wanted))))
@@ -95,7 +96,7 @@ def test_a_bank_that_refuses_is_noticed(made: MadeBatch):
         try_batch(made, _books(Rulebook(maximum_transactions=1)), Tally())
 
 
-def _without(drafts: list[Draft], rows: list[CreditTransfer]) -> list[Draft]:
+def _without(drafts: list[Draft], rows: list[Line]) -> list[Draft]:
     position = next(row.position for row in rows if row.status == TransferStatus.INVALID)
     return [draft for draft in drafts if draft.position != position]
 

@@ -1,0 +1,164 @@
+"""Making a batch of a reading: of the lines that no batch of this run has yet."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from sqlmodel import Session, col, select
+
+from app.core.columns import any_of
+from app.payments import bank_profiles, calendar, claims, guarding, holds, line_rows, revising
+from app.payments.context import Context
+from app.payments.models import (
+    AdministrationLink,
+    BatchStatus,
+    CreditTransfer,
+    DebtorAccount,
+    HoldScope,
+    PaymentBatch,
+    PayrollRun,
+    TransferStatus,
+)
+from app.payments.obligations import OwedLine
+from app.payments.readings import Reading
+from app.payments.transitions import tell
+from app.payments.waiting import reasons_to_wait
+
+ENDED_WITHOUT_FILE = frozenset(
+    {BatchStatus.REJECTED, BatchStatus.CANCELLED, BatchStatus.SUPERSEDED, BatchStatus.EXPIRED}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Which run was read, for whom, and what was read."""
+
+    run: PayrollRun
+    link: AdministrationLink
+    reading: Reading
+
+
+@dataclass(frozen=True, slots=True)
+class NewBatch:
+    """A batch with its lines, which nobody judged yet; `details` are for the history."""
+
+    batch: PaymentBatch
+    details: dict[str, Any]
+
+
+def write_batch(ctx: Context, session: Session, setting: Setting, lines: Sequence[OwedLine]) -> NewBatch | None:
+    """Write a batch of the lines that no batch of this run has yet; after an approval those wait for people.
+
+    None when there is no such line. Whoever calls this calls `judge_batch` afterwards, in the same transaction.
+    """
+    run = setting.run
+    earlier = session.exec(select(PaymentBatch.id, PaymentBatch.status).where(PaymentBatch.run_id == run.id)).all()
+    with_file = [identifier for identifier, status in earlier if status not in ENDED_WITHOUT_FILE]
+    if earlier and not with_file and not setting.reading.offer_again:
+        return None
+    # Lines of a batch that ended without a file come back only when a person offers them again.
+    in_batches = with_file if setting.reading.offer_again else [identifier for identifier, _ in earlier]
+    taken = obligations_in(session, in_batches) | claims.held(session, [line.obligation_id for line in lines])
+    fresh = [line for line in lines if line.obligation_id not in taken]
+    if with_file:
+        _compare_with_approved(ctx, session, run, {line.obligation_id for line in lines})
+    if not fresh:
+        return None
+    waiting = reasons_to_wait(session, run, fresh)
+    batch = _new_batch(ctx, session, setting)
+    session.add(batch)
+    session.flush()
+    line_rows.insert_lines(ctx, session, batch, fresh, waiting, first_position=1)
+    return NewBatch(batch, {"run_id": str(run.id), "lines": len(fresh), "after_approval": bool(with_file)})
+
+
+def judge_batch(ctx: Context, session: Session, made: NewBatch, reading: Reading) -> None:
+    """Judge the lines of a new batch, and tell of it."""
+    batch = made.batch
+    for name, value in revising.compute(ctx, session, batch).items():
+        setattr(batch, name, value)
+    session.add(batch)
+    session.flush()
+    tell(session, batch, event="batch.made", actor=reading.actor, now=ctx.now(), details=made.details)
+    guarding.hold_many_changes(ctx, session, batch)
+
+
+def _compare_with_approved(ctx: Context, session: Session, run: PayrollRun, present: set[UUID]) -> None:
+    """Bar the hand-out of an approved batch that pays what the source no longer lists; note equality otherwise."""
+    approved = session.exec(
+        select(PaymentBatch).where(PaymentBatch.run_id == run.id, PaymentBatch.status == BatchStatus.APPROVED)
+    ).all()
+    for batch in approved:
+        paid = session.exec(
+            select(CreditTransfer.obligation_id).where(
+                CreditTransfer.batch_id == batch.id, CreditTransfer.status == TransferStatus.IN_FILE
+            )
+        )
+        gone = len(set(paid) - present)
+        if gone == 0:
+            batch.source_equal_at = ctx.now()
+            session.add(batch)
+        elif not holds.active(session, scope=HoldScope.BATCH, target_id=batch.id, code="source_changed"):
+            reason = (
+                f"{gone} lines of this batch are no longer in the run at the source. Recall the approval and look at "
+                "the batch again; when the file may be at the bank already, stop it there."
+            )
+            holds.place(ctx, session, batch, code="source_changed", reason=reason)
+
+
+def obligations_in(session: Session, batch_ids: Sequence[UUID]) -> set[UUID]:
+    """Return what is owed by lines of these batches."""
+    return set(
+        session.exec(select(CreditTransfer.obligation_id).where(any_of(col(CreditTransfer.batch_id), batch_ids)))
+    )
+
+
+def _new_batch(ctx: Context, session: Session, setting: Setting) -> PaymentBatch:
+    now = ctx.now()
+    link = setting.link
+    return PaymentBatch(
+        id=ctx.new_id(),
+        employer_id=link.employer_id,
+        administration_id=link.administration_id,
+        run_id=setting.run.id,
+        reading_id=setting.reading.row.id,
+        debtor_account_id=link.debtor_account_id,
+        mode=link.mode,
+        status=BatchStatus.PENDING,
+        revision=1,
+        digest="",
+        requested_execution_date=_execution_date(ctx, session, setting),
+        number_of_transactions=0,
+        control_sum_cents=0,
+        source_equal_at=now,
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def _execution_date(ctx: Context, session: Session, setting: Setting) -> date:
+    """An upload proposes the date of its own file when that is possible; else the pay-day rule decides."""
+    account = session.get_one(DebtorAccount, setting.link.debtor_account_id)
+    profile = bank_profiles.profile_for(account.iban)
+    now = ctx.now()
+    if setting.run.source_kind == "upload":
+        dates = {block.requested_execution_date for block in setting.reading.document.instructions}
+        proposed = next(iter(dates)) if len(dates) == 1 else None
+        if proposed is not None and calendar.date_problem(proposed, now=now, profile=profile) is None:
+            return proposed
+    return default_execution_date(ctx, setting.run, setting.link, account)
+
+
+def default_execution_date(ctx: Context, run: PayrollRun, link: AdministrationLink, account: DebtorAccount) -> date:
+    """Return the execution date that the pay-day rule gives for this run, or the first possible day after it."""
+    return calendar.default_execution_date(
+        calendar.parse_pay_day_rule(link.pay_day_rule),
+        now=ctx.now(),
+        run_year=run.year,
+        period_start=run.period_start,
+        period_end=run.period_end,
+        frequency=run.frequency,
+        profile=bank_profiles.profile_for(account.iban),
+    ).date
