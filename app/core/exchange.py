@@ -81,7 +81,8 @@ class Exchange:
     async def send(self, message: Message) -> None:
         """Send a piece of the answer; its head gets our headers, its end waits for a sender who is still speaking."""
         if message["type"] == "http.response.start":
-            await self._take_what_is_here()
+            if not self._arrived:
+                await self._take_what_is_here()
             self.status = message["status"]
             self._complete(MutableHeaders(scope=message))
         elif not message.get("more_body", False) and not self._arrived:
