@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from random import SystemRandom
 
 import sqlalchemy as sa
@@ -33,9 +34,11 @@ from app.payments.api import accounts, bank, batches, comparison, connections, h
 from app.payments.context import Context, Policy
 from app.payments.ports import BankChannel, SourceKind
 from app.payments.tasks import work
+from app.payments.webhook_deliveries import record_deliveries
 from app.webhooks import api as webhooks_api
 from app.webhooks.addresses import KnownAddresses
 from app.webhooks.admission import Admission
+from app.webhooks.together import Together
 
 MAXIMUM_FILE_BYTES = 32 * 1024 * 1024
 _FILE_SECONDS = 60.0
@@ -125,6 +128,7 @@ def create_app(service: Service, *, with_worker: bool) -> FastAPI:
     app.state.known_addresses = KnownAddresses()
     app.state.api_rate, webhook_rate = _rates(service.settings)
     app.state.admission = Admission(webhook_rate)
+    app.state.together = Together(partial(record_deliveries, service.context))
     add_error_handlers(app)
     for routes in (
         webhooks_api.routes,  # first: routes are tried in order, and these are called most

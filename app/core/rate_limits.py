@@ -48,7 +48,7 @@ class Rate:
         return max(1, ceil(1 / self.per_second))
 
 
-def take(session: Session, bucket: str, rate: Rate, *, now: datetime, count: int = 1) -> bool:
+def take(session: Session | sa.Connection, bucket: str, rate: Rate, *, now: datetime, count: int = 1) -> bool:
     """Take requests out of a bucket; False when it does not hold so many, and then nothing is written.
 
     Two at the same moment wait for each other on the row, so together they never take more than there is. A bucket that

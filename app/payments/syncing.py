@@ -7,20 +7,18 @@ know, and widens it to everything otherwise.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlmodel import Session, SQLModel, col, select
+from sqlmodel import Session, col, select
 
 from app.core import history
 from app.core.clock import amsterdam_date
 from app.core.crypto import Place
-from app.core.database import single_statement, transaction
+from app.core.database import transaction
 from app.core.history import SYSTEM, Fact
-from app.core.ids import token_hash
-from app.jobs.deferring import IS_WAITING, defer
+from app.jobs.deferring import defer
 from app.payments import fetching
 from app.payments.connections import list_or_nothing, note_administrations, open_source
 from app.payments.context import Context
@@ -34,7 +32,6 @@ from app.payments.models import (
     PayrollRun,
     RunState,
     WebhookDelivery,
-    WebhookToken,
 )
 from app.payments.ports import WebhookHint
 
@@ -45,26 +42,6 @@ _NEXT_YEAR_FROM_MONTH = 12
 _OVERDUE = timedelta(seconds=30)
 _MOST_DELIVERIES = 1_000
 _PLAUSIBLE_YEARS = 10
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
-    """A webhook address in use: the token in it and the connection that it belongs to."""
-
-    token_id: UUID
-    connection_id: UUID
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivered:
-    """A webhook as it came in. `body_state` is `complete`, `too_large`, `too_slow` or `too_many`."""
-
-    address: Address
-    method: str
-    headers: dict[str, str]
-    query: str
-    body: bytes
-    body_state: str = "complete"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,99 +62,9 @@ def delivery_place(connection_id: UUID, delivery_id: UUID) -> Place:
     return Place(tenant=connection_id, column="webhook_delivery.body", row=delivery_id)
 
 
-def _in_use() -> sa.ColumnElement[bool]:
-    ends_later = sa.or_(col(WebhookToken.expires_at).is_(None), col(WebhookToken.expires_at) > sa.bindparam("now"))
-    return sa.and_(ends_later, col(Connection.deleted_at).is_(None))
-
-
-def _store_statement(*conditions: sa.ColumnElement[bool]) -> sa.Executable:
-    """Store a delivery when its address is in use, and on these conditions; gives the row's id when it was stored."""
-    table = SQLModel.metadata.tables["webhook_delivery"]
-    columns = [column for column in table.columns if column.name != "processed_at"]
-    wanted = (
-        sa.select(*(sa.bindparam(column.name, type_=column.type) for column in columns))
-        .select_from(WebhookToken)
-        .join(Connection, col(Connection.id) == col(WebhookToken.connection_id))
-        .where(col(WebhookToken.id) == sa.bindparam("token_id"), _in_use(), *conditions)
-    )
-    return sa.insert(table).from_select([column.name for column in columns], wanted).returning(table.c.id)
-
-
-# Made once: every webhook passes here.
-_STORE = _store_statement()
-_STORE_BESIDE_WAITING_POKE = _store_statement(IS_WAITING)
-
-
-def find_address(ctx: Context, session: Session, text: str) -> Address | None:
-    """Return the address with this token, when it is in use.
-
-    It is looked up by its hash, so no comparison can leak a prefix of it.
-    """
-    statement = (
-        sa.select(col(WebhookToken.id), col(WebhookToken.connection_id))
-        .where(col(WebhookToken.token_hash) == token_hash(text), _in_use())
-        .join(Connection, col(Connection.id) == col(WebhookToken.connection_id))
-    )
-    found = session.execute(statement, {"now": ctx.now()}).first()
-    return None if found is None else Address(token_id=found[0], connection_id=found[1])
-
-
-def record_delivery(ctx: Context, delivered: Delivered, *, body_sha256: str) -> bool:
-    """Store a webhook and poke the source, in one transaction; it is committed when this returns True.
-
-    False, and nothing is stored, when the address is no longer in use: the caller may have looked a while ago. When
-    many webhooks come at once a poke waits already for all but the first, and storing is one statement.
-    """
-    values = _delivery_values(ctx, delivered, body_sha256)
-    with single_statement(ctx.engine) as connection:
-        if connection.execute(_STORE_BESIDE_WAITING_POKE, values).first() is not None:
-            return True
-    with transaction(ctx.engine) as session:
-        if session.execute(_STORE, values).first() is None:
-            return False
-        poke(ctx, session, delivered.address.connection_id)
-        return True
-
-
-def _delivery_values(ctx: Context, delivered: Delivered, body_sha256: str) -> dict[str, Any]:
-    identifier, now, address = ctx.new_id(), ctx.now(), delivered.address
-    return {
-        "id": identifier,
-        "connection_id": address.connection_id,
-        "token_id": address.token_id,
-        "received_at": now,
-        "method": delivered.method,
-        "headers": delivered.headers,
-        "query": delivered.query,
-        "body_state": delivered.body_state,
-        "body_sealed": ctx.keyring.seal(delivered.body, delivery_place(address.connection_id, identifier)),
-        "body_sha256": body_sha256,
-        "now": now,
-        "queueing_lock": _poke_lock(address.connection_id),
-    }
-
-
-def _poke_lock(connection_id: UUID) -> str:
+def poke_lock(connection_id: UUID) -> str:
+    """Return what keeps the pokes of a connection that wait to one."""
     return f"sync:{connection_id}"
-
-
-def note_excess(ctx: Context, delivered: Delivered) -> None:
-    """Note that more webhooks came than are kept, and poke the source all the same.
-
-    Until the next look there is one mark, however many come: without a body it hints at nothing, so that look is at
-    every administration of the connection, the one of the lost body included.
-    """
-    connection_id = delivered.address.connection_id
-    waiting = select(WebhookDelivery.id).where(
-        WebhookDelivery.connection_id == connection_id,
-        col(WebhookDelivery.processed_at).is_(None),
-        WebhookDelivery.body_state == delivered.body_state,
-    )
-    with transaction(ctx.engine) as session:
-        if session.exec(waiting.limit(1)).first() is not None:
-            poke(ctx, session, connection_id)
-            return
-    record_delivery(ctx, delivered, body_sha256=sha256(delivered.body).hexdigest())
 
 
 def poke(ctx: Context, session: Session, connection_id: UUID) -> None:
@@ -186,7 +73,7 @@ def poke(ctx: Context, session: Session, connection_id: UUID) -> None:
         session,
         SYNC_RUNS,
         {"connection_id": str(connection_id)},
-        queueing_lock=_poke_lock(connection_id),
+        queueing_lock=poke_lock(connection_id),
         not_before=ctx.now() + timedelta(seconds=ctx.policy.poke_delay_seconds),
     )
 

@@ -5,7 +5,7 @@ statement: an address that was withdrawn meanwhile gets its 404 all the same, in
 """
 
 from app.core.ids import token_hash
-from app.payments.syncing import Address
+from app.payments.webhook_deliveries import Address
 
 
 class KnownAddresses:

@@ -3,7 +3,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from app.payments.context import Context
-from app.payments.syncing import Address
+from app.payments.webhook_deliveries import Address
 from app.webhooks.addresses import KnownAddresses
 from tests.support.house import House
 from tests.support.jobs import waiting_jobs, work_off
