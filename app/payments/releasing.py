@@ -40,16 +40,20 @@ def check_release(session: Session, transfer_id: UUID, replaces: UUID | None) ->
     if batch.status != BatchStatus.PENDING or row.hold_code not in NEEDS_TWO_PEOPLE:
         raise NotAllowedNow("Only a line that waits because the run changed after an approval is set free here.")
     if replaces is not None:
-        _check_replaced(session, batch, replaces)
+        _check_replaced(session, batch, row, replaces)
     return row, batch
 
 
-def _check_replaced(session: Session, batch: PaymentBatch, replaces: UUID) -> CreditTransfer:
+def _check_replaced(session: Session, batch: PaymentBatch, row: CreditTransfer, replaces: UUID) -> CreditTransfer:
     other = session.get(CreditTransfer, replaces)
     of_same_run = other is not None and session.get_one(PaymentBatch, other.batch_id).run_id == batch.run_id
     if other is None or not of_same_run:
         message = "Choose a line of the same payroll run."
         raise Invalid(errors=[Problem(pointer="/replaces", code="replaces", message=message)])
+    if other.obligation_id == row.obligation_id:
+        # In a batch that ended the same line stands under another id: closing that one would close this one.
+        message = "Choose another line: this is the line itself, as it stands in this batch or in an earlier one."
+        raise Invalid(errors=[Problem(pointer="/replaces", code="replaces_itself", message=message)])
     if claims.held(session, [other.obligation_id]):
         raise StillClaimed(
             "The line that this one would replace is being paid, or was paid. Withdraw that first; or, when both are "
@@ -65,7 +69,8 @@ def release_line(
     row, batch = locked_line(session, transfer_id)
     check_release(session, transfer_id, replaces)
     if replaces is not None:
-        _close_replaced(ctx, session, batch, replaces, reason)
+        other = _check_replaced(session, batch, row, replaces)
+        _close_replaced(ctx, session, batch, other, reason)
     row.decision, row.decision_reason, row.hold_code = Decision.PAY, reason, None
     session.add(row)
     session.flush()
@@ -80,8 +85,7 @@ def release_line(
     return batch
 
 
-def _close_replaced(ctx: Context, session: Session, batch: PaymentBatch, replaces: UUID, reason: str) -> None:
-    other = _check_replaced(session, batch, replaces)
+def _close_replaced(ctx: Context, session: Session, batch: PaymentBatch, other: CreditTransfer, reason: str) -> None:
     # The replaced line may wait here as well, after an earlier batch: then it is this row that must not be paid.
     waits_here = session.exec(
         select(CreditTransfer).where(

@@ -447,3 +447,23 @@ def test_a_late_line_that_went_and_came_back_still_waits(house: House) -> None:
 
     assert (gone["status"], gone["hold_code"]) == ("excluded", "gone_at_source")
     assert (back["status"], back["hold_code"]) == ("held", "run_changed_after_approval")
+
+
+@pytest.mark.parametrize("of", ["this batch", "the batch before"])
+def test_a_late_line_does_not_replace_itself(house: House, of: str) -> None:
+    """Under its id of another batch either: it would be closed as not owed and offered for payment at once."""
+    second = house.second_person()
+    run = {"year": 2026, "period": 11, "run_number": 1}
+    house.approved(document(lines(2)), **run)
+    late = house.upload(document(lines(3)), **run).json()
+    first = house.batch(late["payment_batch_ids"][-1])
+    house.boss.post(_path(first, "rejection"), {"reason": "r"}, headers={"If-Match": '"r1"'})
+    again = house.boss.post(f"/v1/payroll-runs/{late['id']}/batches").json()
+    itself = {"this batch": again, "the batch before": first}[of]
+    body = {"reason": "r", "replaces": house.transfers(itself["id"])[0]["id"], "additional": False}
+    path = _path(again, f"transfers/{house.transfers(again['id'])[0]['id']}/release")
+
+    answers = [person.post(path, body) for person in (house.boss, second)]
+
+    assert [(each.status_code, each.json()["errors"][0]["code"]) for each in answers] == [(422, "replaces_itself")] * 2
+    assert house.transfers(again["id"])[0]["status"] == "held"
