@@ -4,7 +4,7 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.proofs.model_house import model_house
+from tests.proofs.model_setting_up import model_house
 from tests.proofs.payment_races import RACES, THREADS, prove_rounds
 from tests.support.postgres import remove_shared_folder, running_database
 

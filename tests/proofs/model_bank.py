@@ -13,7 +13,7 @@ from benchmarks.file_reader import read_file
 from tests.payments.status_report_samples import Block, Line, Report, Why
 from tests.proofs.model_house import if_match
 from tests.proofs.model_memory import Model
-from tests.proofs.model_people import path_of, together
+from tests.proofs.model_people import path_of, time_passed, together
 from tests.proofs.model_picture import Row
 
 _WHY = "So says the proof."
@@ -105,6 +105,14 @@ def state(model: Model, batch_id: str, fact: str, people: Sequence[int], *, one_
     asked = ("state", batch_id, file.id if file else None, fact, str(body.get("transfer_ids")), code)
     if together(model, f"state {fact}", asked, people, ask):
         model.memory.agreed.append((batch_id, frozenset(line.obligation for line in chosen)))
+
+
+def pay_day(model: Model, batch_id: str, who: int) -> None:
+    """Wait for the execution date, and say that the bank executed the batch."""
+    clock, day = model.house.clock, model.now.batches[batch_id].day
+    clock.forward(days=max(0, (day - clock().date()).days))
+    time_passed(model)
+    state(model, batch_id, "executed", (who,), one_line=False, code=None)
 
 
 def report(model: Model, batch_id: str, status: str, people: Sequence[int], *, one_line: bool, code: str) -> None:

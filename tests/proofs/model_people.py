@@ -11,6 +11,8 @@ from tests.proofs.model_picture import Row
 from tests.support.house import PIN, WRONG_PIN
 
 _BECAUSE = {"reason": "So says the proof."}
+_STATUS = "SELECT status FROM payment_batch WHERE id::text = :batch_id"
+_REVISION = "SELECT revision, digest FROM payment_batch WHERE id::text = :batch_id"
 
 
 def path_of(batch_id: str, what: str = "") -> str:
@@ -74,12 +76,16 @@ def decide(model: Model, line: Row, who: int, decision: str) -> None:
 # ------------------------------------------------------------------------------------------------ approve
 
 
-def approve(model: Model, batch_id: str, people: Sequence[int], *, careful: bool, without_source: bool) -> None:
+def approve(
+    model: Model, batch_id: str, people: Sequence[int], *, careful: bool, without_source: bool, until_done: bool = False
+) -> None:
     """Have people look at a batch and approve it; careful ones confirm its findings first."""
     for who in people:
+        if until_done and model.house.rows(_STATUS, batch_id=batch_id)[0].status != "pending":
+            return
         page = _look_at(model, batch_id, who)
         if careful:
-            model.house.people[who].acknowledge({"id": batch_id})
+            model.house.confirm_findings(who, batch_id)
         body = {"digest": page["batch_digest"], "pin": PIN, "approve_without_source": without_source}
         revision = page["batch_revision"]
         answer = model.house.ask(who, "POST", path_of(batch_id, "approvals"), json=body, headers=if_match(revision))
@@ -103,7 +109,7 @@ def _look_at(model: Model, batch_id: str, who: int) -> dict[str, Any]:
     ]
     key = (batch_id, page["batch_revision"], page["batch_digest"])
     # Lines of a batch that ended may be closed afterwards; only what waits can be approved.
-    waits = model.house.ask(who, "GET", f"/v1/payment-batches/{batch_id}").json().get("status") == "pending"
+    waits = model.house.rows(_STATUS, batch_id=batch_id)[0].status == "pending"
     if lines and waits:
         assert model.memory.shown.setdefault(key, tuple(sorted(lines))) == tuple(sorted(lines)), "one digest, two pages"
     return page
@@ -119,7 +125,7 @@ def approve_several(model: Model, batch_ids: Sequence[str], who: int) -> None:
     """Approve several batches in one act."""
     pages = {batch_id: _look_at(model, batch_id, who) for batch_id in batch_ids}
     for batch_id in batch_ids:
-        model.house.people[who].acknowledge({"id": batch_id})
+        model.house.confirm_findings(who, batch_id)
     items = [{"batch_id": batch_id, "digest": page["batch_digest"]} for batch_id, page in pages.items()]
     answer = model.house.ask(who, "POST", "/v1/approvals", json={"items": items, "pin": PIN})
     if not model.note("approve several", answer):
@@ -139,6 +145,25 @@ def guess_pin(model: Model, batch_id: str, who: int) -> None:
     answer = model.house.ask(who, "POST", path_of(batch_id, "approvals"), json=body, headers=headers)
     assert answer.status_code in {403, 409, 412}, f"a wrong PIN was taken: {answer.text}"
     model.note("wrong pin", answer)
+
+
+def approve_what_changed(model: Model, line: Row, who: int) -> None:
+    """Approve what was shown when somebody else has changed it since: nothing may come of it."""
+    batch_id = line.batch_id
+    page = _look_at(model, batch_id, who)
+    decide(model, line, (who + 1) % len(model.house.people), "pay" if line.decision == "exclude" else "exclude")
+    batch = model.house.rows(_REVISION, batch_id=batch_id)[0]
+    is_same = (batch.revision, batch.digest) == (page["batch_revision"], page["batch_digest"])
+    for revision in (page["batch_revision"], batch.revision):
+        model.house.confirm_findings(who, batch_id)
+        body = {"digest": page["batch_digest"], "pin": PIN}
+        answer = model.house.ask(who, "POST", path_of(batch_id, "approvals"), json=body, headers=if_match(revision))
+        if is_same:
+            if model.note("approve", answer):
+                _approved(model, batch_id, who, page, answer.json()["status"])
+            return
+        assert answer.status_code >= 400, f"what was shown before a change was approved after it: {answer.text}"
+        model.note("approve what changed", answer)
 
 
 def recall(model: Model, batch_id: str, who: int) -> None:
@@ -254,12 +279,8 @@ def set_tiers(model: Model, wanted: Tiers, people: Sequence[int]) -> None:
             memory.tiers_asked = None if memory.tiers_asked and memory.tiers_asked[0] == wanted else memory.tiers_asked
 
 
-def end_proposal(model: Model, n: int, who: int) -> None:
+def end_proposal(model: Model, proposal_id: str, who: int) -> None:
     """Take back what somebody asked for."""
-    waiting = model.house.get("/v1/proposals")
-    if not waiting:
-        return
-    proposal_id = pick(waiting, n)["id"]
     if model.note("proposal withdrawn", model.house.ask(who, "DELETE", f"/v1/proposals/{proposal_id}")):
         asked = model.memory.proposals[proposal_id]
         model.memory.asked.pop(asked, None)

@@ -16,17 +16,12 @@ from typing import Any
 
 import httpx2
 
-from tests.proofs.model_checks import (
-    nobody_is_lost,
-    nothing_offered_twice,
-    one_claim_each,
-    sums_are_equal,
-)
 from tests.proofs.model_house import ModelHouse, if_match
 from tests.proofs.model_memory import Limits, Model, Pay
 from tests.proofs.model_payroll import file_of
 from tests.proofs.model_people import path_of
 from tests.proofs.model_picture import look
+from tests.proofs.model_picture_checks import nobody_is_lost, nothing_offered_twice, one_claim_each, sums_are_equal
 from tests.support.house import PIN, WRONG_PIN
 
 THREADS = 32
@@ -82,7 +77,7 @@ class Round:
 
     def confirm_findings(self, batch_id: str) -> None:
         """Confirm what must be confirmed before an approval."""
-        self.house.people[0].acknowledge({"id": batch_id})
+        self.house.confirm_findings(0, batch_id)
 
     def shown(self, batch_id: str) -> dict[str, Any]:
         """Return a batch as it is shown."""

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.proofs.model_house import model_house
+from tests.proofs.model_setting_up import model_house
 from tests.proofs.payment_races import RACES, prove_rounds
 from tests.support.postgres import TestDatabase
 
