@@ -44,7 +44,7 @@ APP_ROLE = "loonstroom_app"
 
 _PORT = 5432  # names the socket file; nothing listens on TCP
 _LONGEST_SOCKET_PATH = 103  # bytes: 107 on Linux, 103 on macOS
-_SHORT_FOLDERS = Path("/tmp")  # noqa: S108 - the same for every process, whatever its TMPDIR; the owner is checked
+_SHORT_FOLDERS = Path("/tmp")  # noqa: S108 - the same for every process; the owner is checked # nosec B108
 _UNSAFE_IN_SHELL = frozenset('"$`\\\n')  # pg_ctl hands the data path to a shell, between double quotes
 _START_PATIENCE_SECONDS = 30.0
 _RETRY_SECONDS = 0.1

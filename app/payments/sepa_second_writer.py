@@ -101,7 +101,7 @@ def _write(content: FileContent, portion: Sequence[FileTransfer]) -> bytes:
 
 def _read(exported: bytes, schema: str) -> Iterator[WrittenLine]:
     space = f"{{urn:iso:std:iso:20022:tech:xsd:{schema}}}"
-    root = ET.fromstring(exported)  # noqa: S314 - written a moment ago in this process
+    root = ET.fromstring(exported)  # noqa: S314 - written a moment ago in this process # nosec B314
     for line in root.iter(f"{space}CdtTrfTxInf"):
         yield WrittenLine(
             name=line.findtext(f"{space}Cdtr/{space}Nm", ""),

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = ["demo", "test", "check", "serve", "worker", "doctor", "cli", "migrate", "prove", "bench", "lock"]
-KEEPING = ["example-secrets"]
+KEEPING = ["sbom", "audit", "example-secrets"]
 SIMULATORS = ["nmbrs-simulator", "bank-simulator"]
 
 
