@@ -14,7 +14,9 @@ from functools import cache
 from hashlib import sha256
 from itertools import combinations, pairwise
 from pathlib import Path
-from urllib.parse import parse_qs, unquote, urlsplit
+
+import sqlalchemy as sa
+from sqlalchemy.exc import ArgumentError
 
 PREFIX = "LOONSTROOM_"
 NEEDED = ("database_url", "encryption_keys", "identifier_key", "history_key")
@@ -67,9 +69,13 @@ def _values(name: str, text: str) -> list[bytes]:
 
 
 def _passwords(address: str) -> list[str]:
-    parts = urlsplit(address)
-    inside = [] if parts.password is None else [unquote(parts.password)]
-    return inside + parse_qs(parts.query, keep_blank_values=True).get("password", [])
+    """Return the passwords in an address, as it will be read; one that cannot be read is refused when it is used."""
+    try:
+        url = sa.make_url(address)
+    except (ArgumentError, ValueError):
+        return []
+    asked = url.query.get("password", ())
+    return [*([] if url.password is None else [url.password]), *([asked] if isinstance(asked, str) else asked)]
 
 
 def _fault(name: str, value: bytes) -> str | None:

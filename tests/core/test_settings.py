@@ -117,7 +117,7 @@ def test_a_key_that_a_person_made_up_is_refused(name: str, value: bytes) -> None
 )
 def test_a_text_that_a_person_made_up_is_refused(value: str) -> None:
     """Sentences, words of examples, counting and repetition are no secrets, as identifier key or as password."""
-    address = f"postgresql://loonstroom_app:{quote(value)}@db/loonstroom"
+    address = f"postgresql://loonstroom_app:{quote(value, safe='')}@db/loonstroom"
     for name, text in (("LOONSTROOM_IDENTIFIER_KEY", value), ("LOONSTROOM_DATABASE_URL", address)):
         with pytest.raises(SettingsError, match=f"{name} looks like an example") as caught:
             load_settings({**GOOD, name: text})
@@ -125,7 +125,9 @@ def test_a_text_that_a_person_made_up_is_refused(value: str) -> None:
 
 
 @pytest.mark.parametrize("name", _ADDRESSES)
-@pytest.mark.parametrize("address", ["postgresql://a:Zx9kQ2@db/x", "postgresql://a@db/x?password=Zx9kQ2"])
+@pytest.mark.parametrize(
+    "address", ["postgresql://a:Zx9kQ2@db/x", "postgresql://a:Zx9/Q2@db/x", "postgresql://a@db/x?password=Zx9kQ2"]
+)
 def test_a_short_password_is_refused(name: str, address: str) -> None:
     """Wherever it stands in the address; an address without one (a certificate, a socket) holds no secret."""
     with pytest.raises(SettingsError, match=f"{name} holds a password of fewer than 16 characters"):
@@ -137,7 +139,12 @@ def _same_secret_twice() -> Iterator[tuple[str, str, str, str]]:
     raw = token_bytes(32)
     for written in (b64encode(raw).decode(), raw.hex(), urlsafe_b64encode(raw).decode().rstrip("=")):
         yield "LOONSTROOM_ENCRYPTION_KEYS", _key(raw), "LOONSTROOM_IDENTIFIER_KEY", written
-        yield "LOONSTROOM_HISTORY_KEY", _key(raw), "LOONSTROOM_DATABASE_URL", f"postgresql://a:{quote(written)}@db/x"
+        yield (
+            "LOONSTROOM_HISTORY_KEY",
+            _key(raw),
+            "LOONSTROOM_DATABASE_URL",
+            f"postgresql://a:{quote(written, safe='')}@db/x",
+        )
     yield "LOONSTROOM_ENCRYPTION_KEYS", f"{new_key_text('k2')},{_key(raw)}", "LOONSTROOM_HISTORY_KEY", _key(raw)
     password = token_hex(16)
     addresses = [f"postgresql://{role}:{password}@db/loonstroom" for role in ("app", "owner")]
