@@ -7,13 +7,14 @@ an IBAN or one of our tokens is masked on its way out.
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import structlog
 
 _IBAN = re.compile(r"\b[A-Z]{2}[0-9]{2}(?:[ ]?[A-Z0-9]){11,30}\b")
 _TOKEN = re.compile(r"\b(lst|lsw)_[A-Za-z0-9_-]{20,}")
+_SECRETS = frozenset({"authorization", "password", "pin", "secret", "token"})
 # PostgreSQL quotes the row that it refuses: names, amounts and all.
 _QUOTED_ROW = re.compile(r"\b(DETAIL|CONTEXT):[^\n]*")
 _WEBHOOK_PATH = re.compile(r"/client/(?!\{webhook_token\})[^/\s\"]+/")  # the template of the route may stand
@@ -55,8 +56,24 @@ def configure_logging(level: str) -> None:
 
 
 def mask_event(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Mask IBANs, tokens, webhook addresses and rows that PostgreSQL quotes in every text of a log event."""
-    return {key: mask(value) if isinstance(value, str) else value for key, value in event.items()}
+    """Mask IBANs, tokens, webhook addresses and rows that PostgreSQL quotes in a log event, however deep they are.
+
+    What is named as a secret is hidden whole. What is no JSON is written as text first, so that nothing is turned into
+    text behind this. Members with `_` in front are the logging library's own and are not written.
+    """
+    return {key: value if key.startswith("_") else _masked(key, value) for key, value in event.items()}
+
+
+def _masked(name: str, value: object) -> object:
+    if name.lower() in _SECRETS:
+        return "***"
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, Mapping):
+        return {mask(str(key)): _masked(str(key), each) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_masked("", each) for each in value]
+    return mask(value if isinstance(value, str) else str(value))
 
 
 def mask(text: str) -> str:
