@@ -1,8 +1,10 @@
+import re
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 
-from app.nmbrs import mapping
+from app.nmbrs import mapping, operations
 from app.nmbrs.operations import NotUnderstood, Record
 
 RUN: Record = {
@@ -118,3 +120,29 @@ def test_an_administration_is_listed_under_its_client():
     administration = mapping.administration({"ID": 9969, "Number": 12, "Name": None}, client=client)
     assert (administration.external_id, administration.number, administration.name) == ("9969", "12", "")
     assert (administration.client_external_id, administration.client_name) == ("21", "Jansen Groep")
+
+
+def test_no_call_asks_for_a_citizen_number() -> None:
+    """The calls that are made, and the WSDLs they are made with, know no BSN: what is not asked for is not stored."""
+    package = Path(operations.__file__).parent
+    sources = [path.read_text(encoding="utf-8") for path in (*package.glob("*.py"), *package.glob("wsdl/*.wsdl"))]
+    assert len(sources) > 10
+    assert not re.search(r"bsn|sofi|citizen|social.?security|personal.?info", "".join(sources), re.IGNORECASE)
+    made = {each.full_name for each in vars(operations).values() if isinstance(each, operations.Operation)}
+    assert made == {
+        "DebtorService.Environment_Get",
+        "DebtorService.List_GetAll",
+        "CompanyService.List_GetAll",
+        "CompanyService.List_GetByDebtor",
+        "CompanyService.Run_GetList",
+        "CompanyService.Run_GetEmployeesByRunCompany",
+        "CompanyService.SalaryDocuments_GetSEPA",
+        "CompanyService.BankAccount_GetCurrent",
+    }
+
+
+def test_what_else_an_answer_says_of_a_person_is_left_behind() -> None:
+    """A source that adds a BSN, a name or a date of birth tells us nothing: number and id are all that is taken."""
+    record = {"EmployeeId": 7, "EmployeeNumber": 12, "BSN": "123456782", "Name": "Kanarie", "DateOfBirth": "1980-01-01"}
+    taken = mapping.employee(record)
+    assert (taken.external_id, taken.number, taken.name) == ("7", "12", None)
