@@ -30,6 +30,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_te
     WHERE run.state IN ('fetched', 'withdrawn')
       AND (p_only IS NULL OR run.id = p_only)
       AND run.first_seen_at < past.until
+      AND run.first_seen_at < now() - interval '24 months'  -- the shortest term, which the index can use
       -- Every batch of it is over: its date, and what may still become of it.
       AND NOT EXISTS (
           SELECT FROM payment_batch batch
@@ -67,6 +68,8 @@ DECLARE
     v_batches uuid[];
 BEGIN
     SELECT * INTO v_run FROM payroll_run WHERE id = p_run FOR UPDATE;
+    -- A report or a return that is under way on one of its batches comes first, and is seen below.
+    PERFORM FROM payment_batch WHERE run_id = p_run ORDER BY id FOR UPDATE;
     IF NOT EXISTS (SELECT FROM runs_past_term(p_run, 1)) THEN
         RAISE EXCEPTION 'this run is not past its term' USING ERRCODE = 'insufficient_privilege';
     END IF;

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
 from app.core import history
+from app.core.clock import AMSTERDAM
 from app.core.crypto import keyed_hash
 from app.core.database import transaction
 from app.core.history import SYSTEM, Fact
@@ -19,9 +20,10 @@ from app.payments.context import Context
 from app.payments.locks import lock_administration
 from app.payments.models import Obligation, PaymentBatch, PayrollRun
 from app.payments.receiving import tell_run
-from app.payments.retention import DEFAULT, TECHNICAL_DAYS
+from app.payments.retention import DEFAULT, SOURCES_MONTHS, TECHNICAL_DAYS
 from app.payments.transitions import tell
 
+_NIGHT = range(2, 5)
 _MOST_RUNS = 20
 _MOST_ROWS = 500
 
@@ -36,6 +38,7 @@ _ERASE_READINGS = sa.text(
         JOIN payroll_run run ON run.id = reading.run_id
         LEFT JOIN retention term ON term.employer_id = run.employer_id
         WHERE reading.erased_at IS NULL
+          AND reading.fetched_at < CAST(:now AS timestamptz) - make_interval(months => :least)
           AND reading.fetched_at < CAST(:now AS timestamptz)
               - make_interval(months => coalesce(term.sources_months, :months))
           AND NOT EXISTS (SELECT FROM payment_batch batch
@@ -73,6 +76,11 @@ _ERASE_ANSWERS = sa.text(
     "UPDATE idempotency_key SET answer = NULL WHERE (user_id, key) IN (SELECT user_id, key FROM idempotency_key "
     "WHERE answer IS NOT NULL AND created_at < :until ORDER BY created_at LIMIT :most FOR UPDATE SKIP LOCKED)"
 )
+
+
+def erase_at_night(ctx: Context) -> int:
+    """Erase between two and five in Amsterdam, when nobody waits for the database; return how much was erased."""
+    return erase(ctx) if ctx.now().astimezone(AMSTERDAM).hour in _NIGHT else 0
 
 
 def erase(ctx: Context) -> int:
@@ -120,7 +128,9 @@ def _erase_technical(ctx: Context) -> int:
     until = now - timedelta(days=TECHNICAL_DAYS)
     common = {"now": now, "until": until, "most": _MOST_ROWS}
     with transaction(ctx.engine) as session:
-        readings = session.execute(_ERASE_READINGS, {**common, "months": DEFAULT.sources_months}).all()
+        readings = session.execute(
+            _ERASE_READINGS, {**common, "months": DEFAULT.sources_months, "least": SOURCES_MONTHS[0]}
+        ).all()
         _tell_counts(ctx, session, "source.erased", readings)
         webhooks = session.execute(_ERASE_WEBHOOKS, common).all()
         _tell_counts(ctx, session, "webhook.erased", webhooks)

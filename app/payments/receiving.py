@@ -19,6 +19,7 @@ from app.payments.locks import lock_accounts, lock_administration
 from app.payments.making import NewBatch, Setting
 from app.payments.models import AdministrationLink, BatchStatus, PaymentBatch, PayrollRun, RunState
 from app.payments.readings import Reading, ReadingOutcome
+from app.payments.retention import Erased
 from app.payments.totals import lines_hash, totals_problems
 from app.payments.waiting import follow_left_lines
 
@@ -31,6 +32,8 @@ def take_in(ctx: Context, session: Session, run_id: UUID, reading: Reading) -> R
     run = session.get_one(PayrollRun, run_id)
     lock_administration(session, run.administration_id)
     session.refresh(run)
+    if run.state == RunState.ERASED:
+        raise Erased("The lines of this run were erased after their term. It cannot be taken in again.")
     link = session.get_one(AdministrationLink, run.administration_id)
     _stamp(reading)
     session.add(reading.row)

@@ -31,6 +31,7 @@ from app.payments.models import (
     PaymentFile,
     TransferStatus,
 )
+from app.payments.retention import refuse_erased
 
 NO_FUNDS = "AM04"
 DUPLICATE = frozenset({"AM05", "DUPL"})
@@ -201,6 +202,7 @@ def locked_line(session: Session, transfer_id: UUID) -> tuple[CreditTransfer, Pa
     if row is None:
         raise NotFound("No such line.")
     batch = lock_batch(session, row.batch_id)
+    refuse_erased(batch)
     session.refresh(row, with_for_update=True)
     return row, batch
 

@@ -24,7 +24,7 @@ def work(ctx: Context) -> Work:
         delivering.ask_about_unknown(ctx)
         expiring.expire(ctx)
         expiring.note_attention(ctx)
-        erasing.erase(ctx)
+        erasing.erase_at_night(ctx)
         seal_due(ctx.engine, ctx.now())
 
     return Work(

@@ -1,7 +1,6 @@
 """A masked person walks every GET of the service: no name, IBAN, amount or text of a payee is in any answer."""
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -12,35 +11,8 @@ from app.auth.models import OrganizationKind, Role
 from app.core.database import transaction
 from app.payments.context import Context
 from tests.payments.payroll_document import Block, Document, Line
-from tests.support.house import ACCOUNT_IBAN, CREDITORS, House, Person, act, add_organization, add_person, document
-
-# Sums that appear nowhere else; the total of the two that are paid is 9580.76.
-PLANTED = (
-    Line(name="Kanarie Geelvink", iban=CREDITORS[0], amount="4711.37", text="Salaris kwetterlied", end_to_end_id="A"),
-    Line(name="Kanarie Putter", iban=CREDITORS[1], amount="4869.39", text="Salaris sijsjeszang", end_to_end_id="B"),
-    Line(name="Kanarie Barmsijs", iban="NL00BANK0123456789", amount="3907.41", text="Fluitlied", end_to_end_id="C"),
-)
-_CENTS = (471_137, 486_939, 390_741, 958_076, 1_348_817)
-
-
-def _forms() -> Iterator[str]:
-    for line in PLANTED:
-        yield from (line.name, line.name.split()[1], line.text)
-        yield line.iban
-        yield " ".join(re.findall("....|.+", line.iban))
-    for cents in _CENTS:
-        euros, rest = divmod(cents, 100)
-        yield from (str(cents), f"{euros}.{rest:02d}", f"{euros},{rest:02d}")
-        yield from (f"{euros:,}.{rest:02d}", f"{euros:,}".replace(",", ".") + f",{rest:02d}")
-
-
-FORMS = tuple(_forms())
-
-
-def found_in(text: str) -> list[str]:
-    """Return which planted values stand in a text, whatever their case."""
-    lowered = text.lower()
-    return [form for form in FORMS if form.lower() in lowered]
+from tests.support.house import ACCOUNT_IBAN, House, Person, act, add_organization, add_person, document
+from tests.support.planted import FORMS, PLANTED, found_in
 
 
 def _masked(ctx: Context, house: House) -> list[Person]:

@@ -16,9 +16,9 @@ from app.core.database import transaction
 from app.payments import erasing, retention
 from app.payments.context import Context
 from app.payments.models import PayrollRun, RunState
-from tests.http.test_masking import FORMS, PLANTED, found_in
 from tests.support.clock import FakeClock
 from tests.support.house import House, Person, add_house, add_person, document, lines
+from tests.support.planted import FORMS, PLANTED, found_in
 from tests.support.postgres import TestDatabase
 
 # Wednesdays. Eight years back is past seven years from the end of the year; 2019 is not for a run of 2020.
@@ -294,6 +294,16 @@ def test_the_default_is_the_same_in_the_service_and_in_the_database(ctx: Context
     with ctx.engine.connect() as connection:
         source = connection.execute(sa.text("SELECT prosrc FROM pg_proc WHERE proname = 'runs_past_term'")).scalar_one()
     assert f"coalesce(term.lines_months, {retention.DEFAULT.lines_months})" in source
+
+
+@pytest.mark.parametrize(("hour", "erases"), [(0, False), (1, True), (3, True), (4, False), (12, False)])
+def test_it_is_done_at_night(
+    old: tuple[House, dict[str, Any]], ctx: Context, clock: FakeClock, hour: int, erases: bool
+) -> None:
+    """Between two and five in Amsterdam, which in winter is between one and four in UTC."""
+    _back_to_now(old[0], clock)
+    clock.moment = datetime(2027, 1, 20, hour, 30, tzinfo=UTC)
+    assert bool(erasing.erase_at_night(ctx)) is erases
 
 
 def test_an_erased_run_is_never_fetched(old: tuple[House, dict[str, Any]], ctx: Context, clock: FakeClock) -> None:
