@@ -20,7 +20,7 @@ from app.core.log import configure_logging
 from app.core.migrating import check_models, is_at_head
 from app.core.migrating import migrate as migrate_database
 from app.core.settings import SettingsError, load_settings, secret_files_open_to_others
-from app.jobs.working import STALLED_AFTER_SECONDS, run_worker
+from app.jobs.working import STALLED_AFTER_SECONDS, work_alone
 from app.main import Service, create_app, create_server
 
 
@@ -55,11 +55,10 @@ def worker(concurrency: int | None) -> None:
     with built_service(watchdog=True) as service:
         configure_logging(service.settings.log_level)
         asyncio.run(
-            run_worker(
+            work_alone(
                 service.conninfo,
                 service.work,
                 concurrency=concurrency or service.settings.worker_concurrency,
-                install_signal_handlers=True,
             )
         )
 

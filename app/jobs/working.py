@@ -5,13 +5,16 @@ worker would block the others; rows are locked instead.
 """
 
 import asyncio
+import signal
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import procrastinate
 import structlog
 from procrastinate import PsycopgConnector
-from procrastinate.jobs import DeleteJobCondition
+from procrastinate.exceptions import ConnectorException, UniqueViolation
+from procrastinate.jobs import DeleteJobCondition, Status
 
 Task = Callable[..., None]
 
@@ -43,27 +46,34 @@ def build_app(conninfo: str, work: Work) -> procrastinate.App:
     @app.periodic(cron=_EVERY_FIVE_SECONDS)
     @app.task(name="sweep", queueing_lock="sweep")
     async def sweep(timestamp: int) -> None:  # noqa: ARG001 - the engine gives it
-        await _requeue_stalled(app)
+        await requeue_stalled(app)
 
     return app
 
 
-async def _requeue_stalled(app: procrastinate.App) -> None:
-    """Give the jobs of workers that no longer beat back to the others."""
+async def requeue_stalled(app: procrastinate.App) -> None:
+    """Give the jobs of workers that no longer beat back to the others.
+
+    Where one with the same queueing lock waits already, that one does the work and the stalled one goes. It must not
+    stop the sweep: the jobs behind it would wait as long as the other does, which may be an hour.
+    """
     stalled = await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_AFTER_SECONDS)
     for job in stalled:
         _LOG.warning("job_stalled", task=job.task_name, job_id=job.id)
-        await app.job_manager.retry_job(job)
+        try:
+            await app.job_manager.retry_job(job)
+        except UniqueViolation:
+            await app.job_manager.finish_job(job, status=Status.FAILED, delete_job=True)
 
 
-async def run_worker(conninfo: str, work: Work, *, concurrency: int, install_signal_handlers: bool) -> None:
+async def _run_worker(conninfo: str, work: Work, *, concurrency: int) -> None:
     """Work until cancelled. One pool of threads runs the jobs; the loop only hands them out."""
     app = build_app(conninfo, work)
     async with app.open_async():
         await app.run_worker_async(
             concurrency=concurrency,
             delete_jobs=DeleteJobCondition.SUCCESSFUL,
-            install_signal_handlers=install_signal_handlers,
+            install_signal_handlers=False,
             update_heartbeat_interval=HEARTBEAT_SECONDS,
             stalled_worker_timeout=STALLED_AFTER_SECONDS,
             fetch_job_polling_interval=1.0,
@@ -72,10 +82,20 @@ async def run_worker(conninfo: str, work: Work, *, concurrency: int, install_sig
 
 
 async def keep_working(conninfo: str, work: Work, *, concurrency: int) -> None:
-    """Work beside a web service: start again when the database went away, until cancelled."""
+    """Work until cancelled; start again, under a new number, when the database went away or took this one for dead."""
     while True:
         try:
-            await run_worker(conninfo, work, concurrency=concurrency, install_signal_handlers=False)
-        except (procrastinate.exceptions.ConnectorException, OSError) as error:
+            await _run_worker(conninfo, work, concurrency=concurrency)
+            _LOG.warning("worker_stopped")  # the engine ends by itself when it cannot beat
+        except (ConnectorException, OSError) as error:
             _LOG.warning("worker_lost_database", error=type(error).__name__)
         await asyncio.sleep(1.0)
+
+
+async def work_alone(conninfo: str, work: Work, *, concurrency: int) -> None:
+    """Work in a process of its own until SIGTERM or SIGINT; jobs under way are finished first."""
+    working = asyncio.create_task(keep_working(conninfo, work, concurrency=concurrency))
+    for each in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(each, working.cancel)
+    with suppress(asyncio.CancelledError):
+        await working
