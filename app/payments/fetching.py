@@ -21,7 +21,7 @@ from app.core.crypto import Place
 from app.core.database import transaction
 from app.core.history import SYSTEM, HistoryActor
 from app.jobs.deferring import defer
-from app.payments import making, receiving, rules, withdrawing
+from app.payments import making, readings, receiving, rules, withdrawing
 from app.payments import reading as documents
 from app.payments.connections import open_source
 from app.payments.context import Context
@@ -58,9 +58,13 @@ _NOT_FETCHED = (RunState.IGNORED, RunState.WITHDRAWN, RunState.ERASED)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Question:
-    """What to ask the source about one run, with everything needed to ask it."""
+    """What to ask the source about one run, with everything needed to ask it.
+
+    `known` are the readings of the run that had been taken in when it was asked.
+    """
 
     run: PayrollRun
+    known: frozenset[UUID]
     external_id: str
     administration: str
     payment_date: date
@@ -79,11 +83,11 @@ def fetch_run(ctx: Context, run_id: UUID) -> ReadingOutcome | None:
         return None
     try:
         reading_id = _ask(ctx, question)
-        return None if reading_id is None else _read(ctx, run_id, reading_id)
+        return None if reading_id is None else _read(ctx, question, reading_id)
     except SourceFault as fault:
-        _note_fault(ctx, run_id, fault)
+        _note_fault(ctx, question, fault)
     except UnreadableDocument as fault:
-        _note_unreadable(ctx, run_id, fault)
+        _note_unreadable(ctx, question, fault)
     return None
 
 
@@ -93,7 +97,7 @@ def read_again(ctx: Context, run_id: UUID, *, timeout_seconds: float) -> Reading
     if question is None:
         return None
     reading_id = _ask(ctx, question, retry_when_empty=False)
-    return None if reading_id is None else _read(ctx, run_id, reading_id)
+    return None if reading_id is None else _read(ctx, question, reading_id)
 
 
 def can_be_asked(session: Session, run: PayrollRun) -> bool:
@@ -127,6 +131,7 @@ def _question(ctx: Context, run_id: UUID, *, timeout_seconds: float | None = Non
         session.add(run)
         return _Question(
             run=run,
+            known=readings.readings_taken_in(session, run.id),
             external_id=identity,
             administration=administration.external_id,
             payment_date=run.payment_date_asked,
@@ -145,7 +150,7 @@ def _ask(ctx: Context, question: _Question, *, retry_when_empty: bool = True) ->
     answer = question.source.fetch_payments(question.administration, run, payment_date=question.payment_date)
     if not answer.content.strip():
         if retry_when_empty:
-            _note_no_document(ctx, question.run.id)
+            _note_no_document(ctx, question)
         return None
     extras = _extras(question, run)
     return store_raw(ctx, question.run.id, answer.content, payment_date=question.payment_date, extras=extras)
@@ -207,9 +212,20 @@ def reading_place(employer_id: UUID, reading_id: UUID) -> Place:
     return Place(tenant=employer_id, column="source_reading.raw", row=reading_id)
 
 
-def _read(ctx: Context, run_id: UUID, reading_id: UUID) -> ReadingOutcome:
+def _read(ctx: Context, question: _Question, reading_id: UUID) -> ReadingOutcome:
+    """Take the answer in, unless another that differs was taken in since the question.
+
+    Nobody knows which of the two is newer: that of a worker that stood still may be of an hour ago. It is kept, and the
+    run is asked again.
+    """
+    run_id = question.run.id
     with transaction(ctx.engine) as session:
         reading = open_reading(ctx, session, run_id, reading_id)
+        lock_administration(session, question.run.administration_id)
+        if readings.is_contradicted(session, run_id, reading, known=question.known):
+            readings.leave_out(session, reading)
+            defer_fetch(session, run_id)
+            return ReadingOutcome.LATE
         return receiving.take_in(ctx, session, run_id, reading)
 
 
@@ -249,20 +265,28 @@ def _raw(ctx: Context, session: Session, run: PayrollRun, reading_id: UUID) -> b
     return ctx.keyring.open(sealed, reading_place(run.employer_id, reading_id))
 
 
-def _note_no_document(ctx: Context, run_id: UUID) -> None:
+def _note_no_document(ctx: Context, question: _Question) -> None:
     fault = SourceFault(
         kind=FaultKind.WAIT,
         code="document_not_there_yet",
         operation="",
         explanation="The run is there, its payment document is not yet; it is asked for again.",
     )
-    _note_fault(ctx, run_id, fault, final_state=RunState.EMPTY)
+    _note_fault(ctx, question, fault, final_state=RunState.EMPTY)
 
 
-def _note_fault(ctx: Context, run_id: UUID, fault: SourceFault, *, final_state: RunState = RunState.FAILED) -> None:
-    """Write what went wrong on the run and in the history; try again by itself when time may help."""
+def _note_fault(
+    ctx: Context, question: _Question, fault: SourceFault, *, final_state: RunState = RunState.FAILED
+) -> None:
+    """Write what went wrong on the run and in the history; try again by itself when time may help.
+
+    Nothing is written when another reading was taken in since the question: the run is known better by now.
+    """
+    run_id = question.run.id
     with transaction(ctx.engine) as session:
         run = session.exec(select(PayrollRun).where(PayrollRun.id == run_id).with_for_update()).one()
+        if readings.readings_taken_in(session, run_id) - question.known:
+            return
         run.attempts += 1
         waits = fault.kind is FaultKind.WAIT and run.attempts <= len(RETRY_SECONDS)
         again_at = ctx.now() + timedelta(seconds=RETRY_SECONDS[run.attempts - 1]) if waits else None
@@ -285,11 +309,11 @@ def _note_fault(ctx: Context, run_id: UUID, fault: SourceFault, *, final_state: 
             tell_run(ctx, session, run, "run.not_fetched", details)
 
 
-def _note_unreadable(ctx: Context, run_id: UUID, fault: UnreadableDocument) -> None:
+def _note_unreadable(ctx: Context, question: _Question, fault: UnreadableDocument) -> None:
     # Half an answer may be whole next time; a document that stays unreadable needs a person.
     _note_fault(
         ctx,
-        run_id,
+        question,
         SourceFault(kind=FaultKind.WAIT, code=fault.code, operation="", explanation=fault.explanation),
     )
 

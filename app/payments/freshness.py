@@ -67,6 +67,10 @@ def _read_again(ctx: Context, run_id: UUID, *, stands_in: bool) -> SourceState:
             "The source's answer could not be used, so nothing was approved. " + fault.explanation,
             extra={"fault": fault.code},
         ) from fault
+    if outcome is ReadingOutcome.LATE:
+        raise SourceChanged(
+            "The run was read by somebody else at the same moment. Look at the batch, then approve again."
+        )
     if outcome is None or outcome in (ReadingOutcome.DOUBTFUL, ReadingOutcome.EMPTY):
         raise SourceChanged(
             "The source no longer gives a payment document for this run that adds up. Ask the payroll office what "

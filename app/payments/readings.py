@@ -4,10 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+from uuid import UUID
 
+from sqlmodel import Session, col, select
+
+from app.core.columns import any_of
 from app.core.history import SYSTEM, HistoryActor
 from app.payments.models import SourceReading
 from app.payments.ports import SourceBatch
+from app.payments.totals import lines_hash
 
 
 class ReadingOutcome(StrEnum):
@@ -18,6 +23,7 @@ class ReadingOutcome(StrEnum):
     UNCHANGED = "unchanged"
     BATCH_MADE = "batch_made"
     BATCH_REVISED = "batch_revised"
+    LATE = "late"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -36,3 +42,34 @@ class Reading:
     def let_go(self) -> None:
         """Forget the document, once its lines are rows: of a large run it takes as much memory as judging it does."""
         del self.document
+
+
+# A reading that nobody looked at yet, and one that came too late to be looked at.
+_NOT_TAKEN_IN = ("raw", ReadingOutcome.LATE.value)
+
+
+def readings_taken_in(session: Session, run_id: UUID) -> frozenset[UUID]:
+    """Return the readings of a run that were taken in, whatever came of them."""
+    taken = select(SourceReading.id).where(
+        SourceReading.run_id == run_id, col(SourceReading.outcome).not_in(_NOT_TAKEN_IN)
+    )
+    return frozenset(session.exec(taken))
+
+
+def is_contradicted(session: Session, run_id: UUID, reading: Reading, *, known: frozenset[UUID]) -> bool:
+    """Say whether a reading that was taken in since (not among those `known` when it was asked for) says otherwise.
+
+    No clock is asked: those of two machines may differ by more than the two readings are apart.
+    """
+    since = readings_taken_in(session, run_id) - known
+    rows = session.exec(
+        select(SourceReading.outcome, SourceReading.lines_hash).where(any_of(col(SourceReading.id), list(since)))
+    ).all()
+    same = ("read", lines_hash(reading.document)) if rows else None
+    return any(row != same for row in rows)
+
+
+def leave_out(session: Session, reading: Reading) -> None:
+    """Keep a reading as evidence, and take nothing from it."""
+    reading.row.outcome = ReadingOutcome.LATE
+    session.add(reading.row)

@@ -13,7 +13,7 @@ Every question is kept in `payroll.calls`. May be used by several threads.
 
 import json
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import Any
@@ -102,7 +102,10 @@ class _Failure:
 
 
 class FakePayroll:
-    """The package itself: what it holds, who may see it, what goes wrong, and what was asked."""
+    """The package itself: what it holds, who may see it, what goes wrong, and what was asked.
+
+    `meanwhile` happens once, between the next payment document and its arrival.
+    """
 
     def __init__(self, credentials: SourceCredentials = CREDENTIALS) -> None:
         self.credentials = credentials
@@ -112,6 +115,7 @@ class FakePayroll:
         self._logins = [_Login(credentials=credentials, sees=None)]
         self._failures: list[_Failure] = []
         self._last_run_id = 5000
+        self.meanwhile: Callable[[], None] | None = None
 
     # ------------------------------------------------------------------------------------------------ what it holds
 
@@ -261,6 +265,12 @@ class FakePayroll:
 
     # --------------------------------------------------------------------------------------------- asked by FakeSource
 
+    def take_time(self) -> None:
+        """Let happen what was to happen once, between an answer and its arrival."""
+        happens, self.meanwhile = self.meanwhile, None
+        if happens is not None:
+            happens()
+
     def ask(self, credentials: SourceCredentials, call: Call) -> list[_Administration]:
         """Note a question; return what these credentials see, or raise what was ordered."""
         with self._lock:
@@ -331,6 +341,7 @@ class FakeSource:
             method="fetch_payments", administration=administration, run=run.external_id, payment_date=payment_date
         )
         content = self._payroll.take_document(self._find_run(self._find(call), run, call))
+        self._payroll.take_time()
         return RawDocument(content=content, requested_payment_date=payment_date)
 
     def debtor_account(self, administration: str) -> SourceDebtorAccount | None:
