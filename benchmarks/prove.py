@@ -7,47 +7,17 @@ repeats it.
 import argparse
 import random
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from benchmarks.prove_changes import changes
 from benchmarks.prove_faults import faults
 from benchmarks.prove_files import prove_files
 from benchmarks.prove_hostile import hostile
+from benchmarks.prove_kills import kills
 from benchmarks.prove_model import model
 from benchmarks.prove_races import races
 from benchmarks.prove_tamper import tamper
-from tests.end_to_end.commit_kills import kill_at_commits, stage
-from tests.end_to_end.kills import Journal, kill_under_load
-from tests.end_to_end.town import running_town
 from tests.support.postgres import remove_shared_folder, running_database
-
-_EVERY_COMMIT_FROM = 100  # kills: from this count on no commit is left out
-
-
-def kills(count: int, seed: int) -> str:
-    """Kill the service so many times under load, then at commits of a payday: at all of them from 100 on."""
-    run_id = f"prove{seed:x}"
-    try:
-        with tempfile.TemporaryDirectory(prefix="prove-") as folder, running_database(run_id, "prove") as database:
-            with running_town(database, Path(folder)) as town:
-                journal = Journal(Path(folder) / "journal")
-                outcome = kill_under_load(town, journal, kills=count, seed=seed, most_runs=150)
-            loaded = (
-                f"{outcome.kills} kills under load, {outcome.webhooks} acknowledged webhooks, {outcome.runs} runs: "
-                f"nothing lost, nothing doubled; slowest recovery {outcome.slowest_recovery_seconds:.1f} s"
-            )
-            print(loaded, flush=True)
-            with stage(database, Path(folder)) as ready:
-                at_commits = kill_at_commits(ready, count=None if count >= _EVERY_COMMIT_FROM else count, rehearsals=2)
-    finally:
-        remove_shared_folder(run_id)
-    hit = {(point.step, point.nth) for point in at_commits.killed}
-    return (
-        f"{loaded}; {len(at_commits.killed)} kills before and after {len(hit)} of the {at_commits.commits} commits of "
-        f"a payday, {len(at_commits.missed)} did not come up: every line paid once"
-    )
 
 
 def tampering(count: int, seed: int) -> str:
@@ -70,7 +40,7 @@ PROOFS: dict[str, tuple[Callable[[int, int], str], int]] = {
     "faults": (faults, 100_000),
     "files": (prove_files, 10_000),
     "hostile": (hostile, 100_000),
-    "kills": (kills, 100),
+    "kills": (kills, 200),
     "tamper": (tampering, 1_000),
     "model": (model, 2_000),
     "races": (races, 20),

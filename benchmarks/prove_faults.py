@@ -13,7 +13,7 @@ def _say(line: str) -> None:
 
 
 def faults(count: int, seed: int) -> str:
-    """Prove every case, then make so many cuts; return the figures. There is no chance in it: the seed names the run."""
+    """Prove every case, then make so many cuts; return the figures. Nothing is left to chance: the seed is a name."""
     run_id = f"faults{seed:x}"
     try:
         with running_database(run_id, "prove") as database, fault_house(database) as house:

@@ -1,10 +1,10 @@
-"""Kills the service at every commit of a payday, before PostgreSQL hears of it and before the service hears of it.
+"""Kills service or PostgreSQL at every commit of a payday, before PostgreSQL hears of it or before the service does.
 
 A rehearsal without kills says which commits each step has. Then paydays are walked through with a kill in each step, at
 another commit each time, until every commit was hit on both sides. After each payday all of it is counted from outside.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -42,17 +42,21 @@ class CommitOutcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """Where paydays are played: a town whose service reaches its database through the proxy."""
+    """Where paydays are played: a town whose service reaches its database through the proxy. `kill` is what falls."""
 
     town: Town
+    kill: Callable[[], None]
     proxy: CommitProxy
     second: Person
     seen_ids: set[str]
 
 
 @contextmanager
-def stage(database: TestDatabase, folder: Path) -> Iterator[Stage]:
-    """Set a town up with two approvers. Nothing is polled: what is found, a webhook has told."""
+def stage(database: TestDatabase, folder: Path, *, kill: Callable[[], None] | None = None) -> Iterator[Stage]:
+    """Set a town up with two approvers. Nothing is polled: what is found, a webhook has told.
+
+    `kill` kills something else than the service, and sees to it that it comes back.
+    """
     with commit_proxy(database.app_url) as proxy:
         settings = {
             "LOONSTROOM_DATABASE_URL": proxy.url(database.app_url),
@@ -65,7 +69,8 @@ def stage(database: TestDatabase, folder: Path) -> Iterator[Stage]:
         with running_town(database, folder, **settings) as town:
             town.sync()
             until(lambda: not proxy.jobs and any("connection" in each for each in proxy.commits), "the first look")
-            yield Stage(town=town, proxy=proxy, second=add_second_approver(town), seen_ids=set())
+            kill = kill or town.service.kill
+            yield Stage(town=town, kill=kill, proxy=proxy, second=add_second_approver(town), seen_ids=set())
 
 
 def kill_at_commits(stage: Stage, *, count: int | None = None, rehearsals: int = 1) -> CommitOutcome:
@@ -136,8 +141,7 @@ def play(stage: Stage, plan: Mapping[str, Point]) -> dict[Point, bool]:
         for name, act in payday.steps().items():
             payday.revive()
             if name in plan:
-                kill = stage.town.service.kill
-                stage.proxy.arm(Strike(nth=plan[name].nth, side=plan[name].side, act=kill))
+                stage.proxy.arm(Strike(nth=plan[name].nth, side=plan[name].side, act=stage.kill))
             act()
             if name in plan:
                 fell[plan[name]] = stage.proxy.has_struck(within_seconds=_LATE_SECONDS)

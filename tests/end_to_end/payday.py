@@ -44,6 +44,7 @@ class Payday:
     acknowledged: set[str] = field(default_factory=set)
     handed_out: list[HandedOut] = field(default_factory=list)
     restarts: int = 0
+    put_off: int = 0
     batch_id: str = ""
     follow_up_id: str = ""
 
@@ -190,13 +191,18 @@ class Payday:
         return found
 
     def until_answered(self, ask: Callable[[], Any]) -> Any:
-        """Ask until there is an answer; start the service again when it is found dead."""
+        """Ask until there is an answer; start the service again when it is found dead, wait when its database is."""
         while True:
             self.revive()
             try:
-                return ask()
+                answer = ask()
             except httpx.TransportError:
                 until(lambda: not self.is_alive(), "the service to be dead, as its silence says", seconds=20)
+                continue
+            if not _is_put_off(answer):
+                return answer
+            self.put_off += 1
+            self.town.service.wait_until_ready()
 
     def is_alive(self) -> bool:
         """Whether the service runs."""
@@ -208,6 +214,10 @@ class Payday:
         if not self.is_alive():
             self.restarts += 1
             self.town.service.start()
+
+
+def _is_put_off(answer: Any) -> bool:
+    return bool(answer.status_code == httpx.codes.SERVICE_UNAVAILABLE) and "database_unavailable" in str(answer.text)
 
 
 def begin_payday(town: Town, second: Person, is_busy: Callable[[], bool]) -> Payday:

@@ -6,6 +6,7 @@ import pytest
 
 from tests.end_to_end.commit_kills import kill_at_commits, stage
 from tests.end_to_end.commit_proxy import Side
+from tests.end_to_end.durable import durable_postgres
 from tests.support.postgres import TestDatabase
 
 
@@ -19,3 +20,13 @@ def test_a_kill_on_either_side_of_a_commit_changes_nothing(database: TestDatabas
     assert [each.side for each in outcome.killed].count(Side.BEFORE) == 6
     assert [each.side for each in outcome.killed].count(Side.AFTER) == 6
     assert outcome.commits > 25
+
+
+@pytest.mark.slow
+def test_postgresql_killed_on_either_side_of_a_commit_changes_nothing(tmp_path: Path) -> None:
+    """Killed before and after the commit of a webhook: what PostgreSQL said it has, it has after its recovery."""
+    with durable_postgres() as postgres, stage(postgres.database, tmp_path, kill=postgres.kill_at_once) as ready:
+        outcome = kill_at_commits(ready, count=2)
+
+    assert outcome.missed == []
+    assert [each.side for each in outcome.killed] == [Side.BEFORE, Side.AFTER]

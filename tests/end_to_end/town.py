@@ -55,6 +55,7 @@ class RunningService:
     log: Path
     port: int
     changes: dict[str, str] = field(default_factory=dict)
+    arguments: tuple[str, ...] = ()
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -67,15 +68,23 @@ class RunningService:
         begun = time.monotonic()
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "app.cli", "serve", *arguments],
+                [sys.executable, "-m", "app.cli", "serve", *self.arguments, *arguments],
                 cwd=ROOT,
-                env={**_without_settings(), **self.variables()},
+                env=self.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
-        until(self._ready, f"the service (see {self.log})")
+        self.wait_until_ready()
         return time.monotonic() - begun
+
+    def wait_until_ready(self) -> None:
+        """Wait until it says that it is ready."""
+        until(self._ready, f"the service (see {self.log})")
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment it runs in."""
+        return {**_without_settings(), **self.variables()}
 
     def variables(self) -> dict[str, str]:
         """Return the settings it runs with."""
@@ -208,8 +217,8 @@ _IBANS = (
 
 
 @contextmanager
-def running_town(database: TestDatabase, folder: Path, **changes: str) -> Iterator[Town]:
-    """Give a town on an empty database."""
+def running_town(database: TestDatabase, folder: Path, *arguments: str, **changes: str) -> Iterator[Town]:
+    """Give a town on an empty database; `arguments` are those of `serve`, `changes` settings."""
     database.empty()
     # Load is how these towns are tried; the limits on it have tests of their own.
     unbounded = {"LOONSTROOM_WEBHOOKS_AT_ONCE": "1000000", "LOONSTROOM_WEBHOOKS_PER_SECOND": "100000"}
@@ -217,7 +226,12 @@ def running_town(database: TestDatabase, folder: Path, **changes: str) -> Iterat
     with ExitStack() as stack:
         nmbrs = stack.enter_context(run_simulator(DEMO))
         service = RunningService(
-            database=database, nmbrs_url=nmbrs.base_url, log=folder / "service.log", port=free_port(), changes=changes
+            database=database,
+            nmbrs_url=nmbrs.base_url,
+            log=folder / "service.log",
+            port=free_port(),
+            changes=changes,
+            arguments=arguments,
         )
         service.start()
         stack.callback(service.stop)

@@ -116,7 +116,7 @@ _IN_THE_FRAME = [
         {
             "a length that is too short": with_length(-40),
             "a length that is too long": with_length(40),
-            "two lengths": lambda genuine: Spoiled(pieces=[genuine.whole(**{"Content-length": "7"})]),
+            "two lengths": lambda genuine: Spoiled(pieces=[genuine.whole(Content_Length="7")]),
             "no last chunk": chunked(b""),
             "a chunk size that is none": chunked(b"zz\r\n"),
             "a chunk that is too short": chunked(b"ff\r\nabc\r\n0\r\n\r\n"),

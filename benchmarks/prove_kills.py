@@ -1,0 +1,77 @@
+"""`./run prove kills`: service, workers, PostgreSQL are killed under load, then service and PostgreSQL at commits."""
+
+import tempfile
+from itertools import chain
+from pathlib import Path
+
+from tests.end_to_end.commit_kills import CommitOutcome, kill_at_commits, stage
+from tests.end_to_end.durable import durable_postgres
+from tests.end_to_end.kill_all import split_town
+from tests.end_to_end.kills import Journal, strike_under_load
+from tests.support.postgres import remove_shared_folder, running_database
+
+_EVERY_COMMIT_FROM = 100  # from this count on no commit is left out
+_BACK_SECONDS = 3.0
+_MARGIN = 5.0  # for a machine that does other things as well
+
+
+def _say(line: str) -> str:
+    print(line, flush=True)
+    return line
+
+
+def kills(count: int, seed: int) -> str:
+    """Strike so many times under load, then at commits of a payday: at all of them from 100 on."""
+    return "; ".join(
+        (_say(_under_load(count, seed)), _say(_service_at_commits(count, seed)), _postgres_at_commits(count))
+    )
+
+
+def _under_load(count: int, seed: int) -> str:
+    with tempfile.TemporaryDirectory(prefix="prove-") as folder, split_town(Path(folder)) as split:
+        journal = Journal(Path(folder) / "journal")
+        outcome = strike_under_load(split.town, journal, split.strikes(), count=count, seed=seed, most_runs=150)
+    slowest = max(chain.from_iterable(outcome.recoveries.values()))
+    limit = _BACK_SECONDS * _MARGIN
+    assert slowest < limit, f"{slowest:.1f} s until a webhook was taken again: {outcome.told()}"
+    return (
+        f"{outcome.kills} strikes under load, {outcome.webhooks} acknowledged webhooks, {outcome.put_off} put off, "
+        f"{outcome.runs} runs: nothing lost, nothing doubled; {outcome.told()} (wanted {_BACK_SECONDS:.0f} s, "
+        f"judged at {limit:.0f} s)"
+    )
+
+
+def _service_at_commits(count: int, seed: int) -> str:
+    run_id = f"prove{seed:x}"
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="prove-") as folder,
+            running_database(run_id, "prove") as database,
+            stage(database, Path(folder)) as ready,
+        ):
+            outcome = kill_at_commits(ready, count=_points(count), rehearsals=2)
+    finally:
+        remove_shared_folder(run_id)
+    return _told("the service", outcome)
+
+
+def _postgres_at_commits(count: int) -> str:
+    with (
+        tempfile.TemporaryDirectory(prefix="prove-") as folder,
+        durable_postgres() as postgres,
+        stage(postgres.database, Path(folder), kill=postgres.kill_at_once) as ready,
+    ):
+        outcome = kill_at_commits(ready, count=_points(count), rehearsals=2)
+    return _told("PostgreSQL", outcome)
+
+
+def _points(count: int) -> int | None:
+    return None if count >= _EVERY_COMMIT_FROM else count
+
+
+def _told(victim: str, outcome: CommitOutcome) -> str:
+    hit = {(point.step, point.nth) for point in outcome.killed}
+    return (
+        f"{victim} killed {len(outcome.killed)} times before and after {len(hit)} of the {outcome.commits} commits of "
+        f"a payday, {len(outcome.missed)} did not come up: every line paid once"
+    )
