@@ -1,11 +1,13 @@
 """Holds: rows that bar approving and handing out, each with its reason. Blocked is no status of a batch."""
 
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
 from app.auth.actor import Actor
+from app.core.columns import any_of
 from app.core.errors import Conflict, NotFound
 from app.core.history import SYSTEM, HistoryActor
 from app.payments.context import Context
@@ -38,24 +40,44 @@ def has(session: Session, batch: PaymentBatch, *, code: str) -> bool:
 
 def of_batch(session: Session, batch: PaymentBatch) -> list[Hold]:
     """Return every hold that bars this batch: its own, its account's, its connection's, the system's."""
-    connection = select(Administration.connection_id).where(Administration.id == batch.administration_id)
-    return list(
-        session.exec(
-            select(Hold)
-            .where(
-                col(Hold.lifted_at).is_(None),
-                sa.or_(
-                    col(Hold.scope) == HoldScope.SYSTEM,
-                    sa.and_(col(Hold.scope) == HoldScope.BATCH, col(Hold.target_id) == batch.id),
-                    sa.and_(col(Hold.scope) == HoldScope.ACCOUNT, col(Hold.target_id) == batch.debtor_account_id),
-                    sa.and_(
-                        col(Hold.scope) == HoldScope.CONNECTION, col(Hold.target_id) == connection.scalar_subquery()
-                    ),
-                ),
-            )
-            .order_by(col(Hold.placed_at))
+    return list(of_batches(session, [batch])[batch.id])
+
+
+def of_batches(session: Session, batches: Sequence[PaymentBatch]) -> Mapping[UUID, Sequence[Hold]]:
+    """Return the holds that bar each of these batches, oldest first; asked once for all of them."""
+    connections = _connections(session, batches)
+    targets = {batch.id: _targets(batch, connections) for batch in batches}
+    barring = {target for each in targets.values() for target in each}
+    found = session.exec(
+        select(Hold)
+        .where(
+            col(Hold.lifted_at).is_(None),
+            sa.or_(
+                col(Hold.scope) == HoldScope.SYSTEM,
+                any_of(col(Hold.target_id), [target for _, target in barring if target is not None]),
+            ),
         )
-    )
+        .order_by(col(Hold.placed_at))
+    ).all()
+    return {
+        identifier: [hold for hold in found if hold.scope == HoldScope.SYSTEM or (hold.scope, hold.target_id) in each]
+        for identifier, each in targets.items()
+    }
+
+
+def _connections(session: Session, batches: Sequence[PaymentBatch]) -> Mapping[UUID, UUID]:
+    """Return the connection of each administration of these batches."""
+    administrations = {batch.administration_id for batch in batches}
+    statement = select(Administration.id, Administration.connection_id)
+    return dict(session.exec(statement.where(any_of(col(Administration.id), administrations))).all())
+
+
+def _targets(batch: PaymentBatch, connections: Mapping[UUID, UUID]) -> set[tuple[str, UUID | None]]:
+    return {
+        (HoldScope.BATCH, batch.id),
+        (HoldScope.ACCOUNT, batch.debtor_account_id),
+        (HoldScope.CONNECTION, connections.get(batch.administration_id)),
+    }
 
 
 def refuse_when_held(session: Session, batch: PaymentBatch) -> None:

@@ -19,7 +19,7 @@ from app.payments.api.schemas import money
 from app.payments.connections import UPLOAD
 from app.payments.context import Context
 from app.payments.findings import text_of
-from app.payments.holds import of_batch
+from app.payments.holds import of_batches
 from app.payments.limits import LimitKind, LimitUse
 from app.payments.models import (
     Administration,
@@ -28,6 +28,7 @@ from app.payments.models import (
     CreditTransfer,
     DebtorAccount,
     Finding,
+    Hold,
     LinkMode,
     PaymentBatch,
     PaymentFile,
@@ -92,6 +93,9 @@ class _Loaded:
         for file in session.exec(live.order_by(col(PaymentFile.n))):
             self.files.setdefault(file.batch_id, []).append(file)
         self.proposals = _open_proposals(session, batches)
+        self.holds = of_batches(session, batches)
+        # By account and day: most batches of a page share theirs.
+        self.limits: dict[tuple[UUID, date], dict[str, schemas.LimitOut]] = {}
         self.approvals: dict[UUID, list[tuple[Approval, str]]] = {}
         given = (
             select(Approval, User.name)
@@ -151,10 +155,10 @@ def _batch(ctx: Context, session: Session, viewer: Viewer, batch: PaymentBatch, 
         approval_reasons=list(required.reasons),
         one_person_firm=required.is_one_person_firm,
         approvals=[_approval(row, name) for row, name in approvals],
-        limit=_limits(ctx, session, batch) if seen is Visibility.FULL else None,
+        limit=_limits(ctx, session, batch, loaded) if seen is Visibility.FULL else None,
         findings=loaded.findings.get(batch.id, {}),
         acknowledgements_open=loaded.open.get(batch.id, 0),
-        holds=_holds(session, batch, seen),
+        holds=[_hold(hold, seen) for hold in loaded.holds[batch.id]],
         proposals=loaded.proposals.get(batch.id, []),
         attention=attention.of_batch(attention.Standing.of(batch, files), profile, ctx.now()),
         allowed_actions=_actions(viewer.actor, batch, files, loaded),
@@ -167,11 +171,8 @@ def _batch(ctx: Context, session: Session, viewer: Viewer, batch: PaymentBatch, 
     )
 
 
-def _holds(session: Session, batch: PaymentBatch, seen: Visibility) -> list[schemas.HoldOut]:
-    return [
-        schemas.HoldOut(id=hold.id, code=hold.code, reason=shown_text(hold.reason, seen) or "")
-        for hold in of_batch(session, batch)
-    ]
+def _hold(hold: Hold, seen: Visibility) -> schemas.HoldOut:
+    return schemas.HoldOut(id=hold.id, code=hold.code, reason=shown_text(hold.reason, seen) or "")
 
 
 def _required(ctx: Context, session: Session, batch: PaymentBatch, *, given: int) -> Requirement:
@@ -187,10 +188,13 @@ def _approval(row: Approval, name: str) -> schemas.ApprovalOut:
     )
 
 
-def _limits(ctx: Context, session: Session, batch: PaymentBatch) -> dict[str, schemas.LimitOut] | None:
+def _limits(ctx: Context, session: Session, batch: PaymentBatch, loaded: _Loaded) -> dict[str, schemas.LimitOut] | None:
     if batch.mode == LinkMode.DRY_RUN:
         return None
-    return limits_out(ctx, session, batch.debtor_account_id, batch.requested_execution_date)
+    key = (batch.debtor_account_id, batch.requested_execution_date)
+    if key not in loaded.limits:
+        loaded.limits[key] = limits_out(ctx, session, *key)
+    return loaded.limits[key]
 
 
 def limits_out(ctx: Context, session: Session, account_id: UUID, day: date) -> dict[str, schemas.LimitOut]:
