@@ -63,10 +63,19 @@ def build(
     channels: Mapping[str, BankChannel] | None = None,
 ) -> Service:
     """Build everything from the settings; tests give a clock and sources of their own."""
+    request_engine, service_engine = (
+        create_engine(
+            _named(database_url, settings),
+            pool_size=settings.database_pool_size,
+            history_keys=settings.history_keys,
+            is_service=is_service,
+        )
+        for is_service in (False, True)
+    )
     context = Context(
-        engine=create_engine(
-            _named(database_url, settings), pool_size=settings.database_pool_size, history_keys=settings.history_keys
-        ),
+        engine=service_engine,
+        request_engine=request_engine,
+        service_engine=service_engine,
         clock=clock,
         new_id=new_id,
         keyring=settings.keyring,
@@ -122,7 +131,8 @@ def create_app(service: Service, *, with_worker: bool) -> FastAPI:
         lifespan=_lifespan(service) if with_worker else None,
     )
     app.state.context = service.context
-    app.state.engine = service.context.engine
+    app.state.service_engine = service.context.service_engine
+    app.state.request_engine = service.context.request_engine
     app.state.clock = service.context.clock
     app.state.identifier_secret = service.context.identifier_secret
     app.state.known_addresses = KnownAddresses()

@@ -158,7 +158,7 @@ def _answers(attempt: Callable[[], object]) -> bool:
 
 def _require_all_stored(database: BenchDatabase, answered: int) -> None:
     """Fast but lost would be worth nothing: every acknowledged webhook is a row."""
-    engine = sa.create_engine(database.app_url, poolclass=sa.NullPool)
+    engine = sa.create_engine(database.owner_url, poolclass=sa.NullPool)
     with engine.connect() as connection:
         stored = connection.execute(sa.text("SELECT count(*) FROM webhook_delivery")).scalar_one()
     assert stored == answered, f"{answered} webhooks were acknowledged, {stored} are stored"

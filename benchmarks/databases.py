@@ -81,4 +81,4 @@ def running_client(database: BenchDatabase) -> Iterator[tuple[Service, TestClien
     service = database.service()
     with TestClient(create_app(service, with_worker=False)) as client:
         yield service, client
-    service.context.engine.dispose()
+    service.context.close()

@@ -55,6 +55,6 @@ def _house(seed: int) -> Iterator[House]:
             service = build(settings, database_url=database.app_url, clock=FakeClock(), sources={})
             with TestClient(create_app(service, with_worker=False)) as client:
                 yield add_house(service.context, client)
-            service.context.engine.dispose()
+            service.context.close()
     finally:
         remove_shared_folder(run_id)

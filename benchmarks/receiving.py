@@ -119,7 +119,7 @@ def main(administration_id: UUID, document: Path) -> None:
     _take_in(ctx, administration_id, document.read_bytes)
     seconds = time.perf_counter() - begun
     print(json.dumps({"seconds": seconds, "megabytes": max(1, _most_memory_kb() - before) / 1024}))
-    ctx.engine.dispose()
+    ctx.close()
 
 
 def _most_memory_kb() -> int:

@@ -88,7 +88,7 @@ def service(
     del engine  # it emptied the database
     built = build(chosen, database_url=database.app_url, clock=clock, sources={"nmbrs_soap": FakeKind(payroll)})
     yield built
-    built.context.engine.dispose()
+    built.context.close()
 
 
 @pytest.fixture

@@ -12,13 +12,12 @@ from app.auth import people
 from app.auth.actor import Actor
 from app.auth.models import Mandate, Organization, Role, Scope
 from app.auth.people import Act
-from app.auth.web import ActorDep
+from app.auth.web import ActorDep, SessionDep
 from app.core import idempotency
 from app.core.errors import Conflict, NotFound
 from app.core.idempotency import KeyReused
 from app.core.ids import new_id
 from app.core.web import (
-    SessionDep,
     answer,
     attempt_to,
     idempotency_key,

@@ -1,9 +1,10 @@
 """Organizations, people, memberships, mandates and tokens: how they come to be, each in the history."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from typing import Protocol
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -24,6 +25,7 @@ from app.auth.models import (
 from app.auth.pins import hash_pin
 from app.core import history
 from app.core.clock import amsterdam_date
+from app.core.database import also_for
 from app.core.errors import Conflict, Invalid, NotFound, Problem, Unauthenticated
 from app.core.history import Fact, HistoryActor
 from app.core.ids import NewId, new_token, token_hash
@@ -46,9 +48,28 @@ class Act:
     new_id: NewId
 
 
+class Named(Protocol):
+    """Somebody by id and name: a `User`, or a `Known` person of whom no more is shown."""
+
+    @property
+    def id(self) -> UUID: ...  # noqa: D102 - the protocol says what it is
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What a tenant learns of somebody who is not one of its members: who it is, and no more (ADR 0021)."""
+
+    id: UUID
+    name: str
+
+
 def add_organization(session: Session, act: Act, *, kind: OrganizationKind, name: str) -> Organization:
     """Add an employer or an office; `Invalid` names the field."""
     organization = Organization(id=act.new_id(), kind=kind, name=_checked_name(name), created_at=act.now)
+    also_for(session, organization.id)
     session.add(organization)
     session.flush()
     _tell(session, act, organization.id, f"{kind}.added", {"name": organization.name})
@@ -57,12 +78,48 @@ def add_organization(session: Session, act: Act, *, kind: OrganizationKind, name
 
 def add_user(session: Session, act: Act, *, email: str, name: str) -> User:
     """Add a person, or return the one with this e-mail."""
+    address = _checked_email(email)
+    known = session.exec(select(User).where(User.email == address)).one_or_none()
+    return _new_user(session, act, address, name) if known is None else known
+
+
+def invite(session: Session, act: Act, *, email: str, name: str) -> Known:
+    """Return the person with this e-mail, added when nobody has it: for a tenant, who sees only its own members."""
+    address = _checked_email(email)
+    known = find_known(session, address)
+    if known is None:
+        user = _new_user(session, act, address, name)
+        known = Known(id=user.id, name=user.name)
+    return known
+
+
+def find_known(session: Session, email: str) -> Known | None:
+    """Return the person with this e-mail, whoever's member it is; only id and name. None when nobody has it."""
+    query = sa.text("SELECT id, name FROM loonstroom_known(:email)")
+    row = session.execute(query, {"email": email.strip().lower()}).one_or_none()
+    return None if row is None else Known(id=row.id, name=row.name)
+
+
+def names_of(session: Session, ids: Iterable[UUID]) -> dict[UUID, str]:
+    """Return the names of people by id, also of those who have left: a name stays beside an act for ever."""
+    query = sa.text("SELECT id, name FROM loonstroom_names(:ids)")
+    return {row.id: row.name for row in session.execute(query, {"ids": sorted(set(ids))})}
+
+
+def unattended(session: Session, token_ids: Iterable[UUID]) -> frozenset[UUID]:
+    """Return those of these tokens that programs use; of tokens of other people nothing else is shown."""
+    query = sa.text("SELECT loonstroom_unattended(:ids)")
+    return frozenset(session.execute(query, {"ids": sorted(set(token_ids))}).scalars())
+
+
+def _checked_email(email: str) -> str:
     address = email.strip().lower()
     if not _EMAIL.fullmatch(address):
         raise Invalid(errors=[Problem(pointer="/email", code="email", message="Write an e-mail address, name@host.")])
-    known = session.exec(select(User).where(User.email == address)).one_or_none()
-    if known is not None:
-        return known
+    return address
+
+
+def _new_user(session: Session, act: Act, address: str, name: str) -> User:
     user = User(id=act.new_id(), email=address, name=_checked_name(name), created_at=act.now)
     session.add(user)
     session.flush()
@@ -70,7 +127,7 @@ def add_user(session: Session, act: Act, *, email: str, name: str) -> User:
 
 
 def add_membership(
-    session: Session, act: Act, *, user: User, organization_id: UUID, role: Role, ends_on: date | None = None
+    session: Session, act: Act, *, user: Named, organization_id: UUID, role: Role, ends_on: date | None = None
 ) -> Membership:
     """Give a person a role in an organization, a deputy until `ends_on`. Roles add up; a repeated one moves its end."""
     organization = session.get(Organization, organization_id)
@@ -338,6 +395,7 @@ def grant_mandate(
     session: Session, act: Act, *, office_id: UUID, employer_id: UUID, granted_by: UUID, sees_salaries: bool
 ) -> Mandate:
     """The employer lets an office work for it. Live when the office asked for it, or once the office accepts."""
+    also_for(session, office_id)  # its name and its history; anything but an office goes no further
     office = session.get(Organization, office_id)
     if office is None or office.kind != OrganizationKind.OFFICE:
         raise NotFound("No such office.")
@@ -358,6 +416,7 @@ def accept_mandate(session: Session, act: Act, *, office_id: UUID, employer_id: 
     mandate = session.get(Mandate, (office_id, employer_id))
     if mandate is None or mandate.granted_at is None or mandate.revoked_at is not None:
         raise NotFound("No such mandate has been granted.")
+    also_for(session, employer_id)
     mandate.accepted_by, mandate.accepted_at = accepted_by, act.now
     session.add(mandate)
     _tell(session, act, employer_id, "mandate.accepted", {"office_id": str(office_id)})
@@ -369,6 +428,7 @@ def revoke_mandate(session: Session, act: Act, *, office_id: UUID, employer_id: 
     mandate = session.get(Mandate, (office_id, employer_id))
     if mandate is None:
         raise NotFound("No such mandate.")
+    also_for(session, employer_id)
     mandate.revoked_at = act.now
     session.add(mandate)
     _tell(session, act, employer_id, "mandate.revoked", {"office_id": str(office_id)})

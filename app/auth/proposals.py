@@ -13,8 +13,8 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
-from app.auth.models import Membership, Proposal, ProposalOutcome, Role, User
-from app.auth.people import Act
+from app.auth.models import Membership, Proposal, ProposalOutcome, Role
+from app.auth.people import Act, names_of
 from app.core import history
 from app.core.clock import amsterdam_date
 from app.core.errors import Conflict, NotFound
@@ -189,8 +189,7 @@ def is_one_person_firm(session: Session, organization_id: UUID, today: date) -> 
 
 def proposer(session: Session, row: Proposal) -> HistoryActor:
     """Return who asked, as they stand in the history."""
-    user = session.get_one(User, row.proposed_by)
-    return HistoryActor(kind="user", id=user.id, name=user.name)
+    return HistoryActor(kind="user", id=row.proposed_by, name=names_of(session, [row.proposed_by])[row.proposed_by])
 
 
 def _tell(session: Session, act: Act, row: Proposal, event: str) -> None:

@@ -93,7 +93,9 @@ class Stage:
 
     def _add_employer_admin(self) -> str:
         """Do what `./run cli employer add`, `user add` and `token issue` do."""
-        engine = create_engine(self._where.app_url, pool_size=2, history_keys=self._settings.history_keys)
+        engine = create_engine(
+            self._where.app_url, pool_size=2, history_keys=self._settings.history_keys, is_service=True
+        )
         act = Act(actor=OPERATOR, now=utc_now(), new_id=new_id)
         with transaction(engine) as session:
             employer = people.add_organization(session, act, kind=OrganizationKind.EMPLOYER, name="Demo BV")

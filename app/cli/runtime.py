@@ -80,7 +80,7 @@ def database(loaded: Settings, *, watchdog: bool = False) -> Iterator[Database]:
 def bring_up_to_date(loaded: Settings, owner_url: str) -> int:
     """Bring the database to head and seal histories that are older than their key; return how many those were."""
     migrate(owner_url)
-    engine = create_engine(owner_url, pool_size=1, history_keys=loaded.history_keys)
+    engine = create_engine(owner_url, pool_size=1, history_keys=loaded.history_keys, is_service=True)
     try:
         return len(seal_older(engine, utc_now()))
     finally:
@@ -105,4 +105,4 @@ def built_service(*, watchdog: bool = False) -> Iterator[Service]:
         try:
             yield service
         finally:
-            service.context.engine.dispose()
+            service.context.close()

@@ -143,7 +143,7 @@ def _diagnoses(service: Service) -> Iterator[tuple[str, str | None]]:
     yield "migrations", None if at_head else "not at head; run ./run migrate"
     if not at_head:
         return
-    yield "rights", _rights_fault(engine)
+    yield "rights", rights_fault(engine)
     older = _scalar(engine, "SELECT count(*) FROM history_head WHERE mac IS NULL")
     yield "history", f"{older} are older than the history key; run ./run migrate" if older else None
     workers = _live_workers(engine)
@@ -152,13 +152,27 @@ def _diagnoses(service: Service) -> Iterator[tuple[str, str | None]]:
     yield "runs", _runs_fault(engine)
 
 
-def _rights_fault(engine: Engine) -> str | None:
-    query = "SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user"
-    if _scalar(engine, query):
-        return "the service runs as a superuser; use the role loonstroom_app (docs/operations.md)"
-    owns = "SELECT count(*) FROM pg_tables WHERE tableowner = current_user AND schemaname = 'public'"
+def rights_fault(engine: Engine) -> str | None:
+    """Say in words which right the service's role has that it must not have, None when there is none (ADR 0021)."""
+    passes = (
+        "SELECT count(*) FROM pg_roles WHERE (rolsuper OR rolbypassrls) AND pg_has_role(current_user, oid, 'MEMBER')"
+    )
+    if _scalar(engine, passes):
+        return (
+            "the service runs as a superuser, or as a role that passes row security; use the role loonstroom_app "
+            "(docs/operations.md)"
+        )
+    owns = (
+        "SELECT count(*) FROM pg_tables WHERE schemaname = 'public' AND pg_has_role(current_user, tableowner, 'MEMBER')"
+    )
     if _scalar(engine, owns):
         return "the service runs as the owner of the tables; use the role loonstroom_app (docs/operations.md)"
+    off = (
+        "SELECT count(*) FROM pg_policy JOIN pg_class ON pg_class.oid = polrelid "
+        "WHERE NOT (relrowsecurity AND relforcerowsecurity)"
+    )
+    if _scalar(engine, off):
+        return "row security is switched off for a table; find out who did that, and ALTER TABLE ... ENABLE it again"
     if _scalar(engine, "SELECT has_table_privilege('history_entry', 'UPDATE')"):
         return "the service may change history; migrate with the role loonstroom_owner"
     return None

@@ -3,7 +3,9 @@
 import select
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, cast
+from uuid import UUID
 
 import psycopg
 import sqlalchemy
@@ -20,12 +22,26 @@ _OPTIONS = (
 _BEFORE_COMMIT = "before_commit"
 # Execution option of an engine: the keys that seal the history. `core.history` refuses to write without them.
 HISTORY_KEYS = "loonstroom_history_keys"
+# Execution option of an engine: for whom its transactions work, None for nobody.
+_PRINCIPAL = "loonstroom_principal"
+_FOR_SERVICE = " -c loonstroom.service=on"
 
 
-def create_engine(url: str, *, pool_size: int = 20, history_keys: HistoryKeys | None = None) -> Engine:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """For whom a transaction works: a person, and the organizations whose rows they may come by (ADR 0021)."""
+
+    person_id: UUID
+    organizations: frozenset[UUID]
+
+
+def create_engine(
+    url: str, *, pool_size: int = 20, history_keys: HistoryKeys | None = None, is_service: bool = False
+) -> Engine:
     """Return an engine on PostgreSQL through psycopg 3, READ COMMITTED: money is guarded by row locks (ADR 0001).
 
-    Without `history_keys` it reads history but writes none.
+    Without `history_keys` it reads history but writes none. Row security shows it nothing until `on_behalf_of` says for
+    whom it works; with `is_service` it works for all tenants, on connections of its own (ADR 0021).
     """
     engine = sqlalchemy.create_engine(
         url,
@@ -34,10 +50,48 @@ def create_engine(url: str, *, pool_size: int = 20, history_keys: HistoryKeys | 
         pool_timeout=30,
         hide_parameters=True,
         execution_options={HISTORY_KEYS: history_keys},
-        connect_args={"options": _OPTIONS, "connect_timeout": 10},
+        connect_args={"options": _OPTIONS + (_FOR_SERVICE if is_service else ""), "connect_timeout": 10},
     )
     event.listen(engine, "checkout", _refuse_dead)
+    event.listen(engine, "begin", _say_for_whom)
     return engine
+
+
+def on_behalf_of(engine: Engine, principal: Principal) -> Engine:
+    """Return the same engine, on the same connections, whose transactions work for this person."""
+    return engine.execution_options(**{_PRINCIPAL: principal})
+
+
+def _say_for_whom(connection: Connection) -> None:
+    """Say at the begin of a transaction for whom it works; forgotten when it ends.
+
+    SET and not `SELECT set_config(...)`: a transaction may still choose its isolation level afterwards. Both values are
+    ids, written by UUID itself.
+    """
+    principal: Principal | None = connection.get_execution_options().get(_PRINCIPAL)
+    if principal is None:
+        return
+    organizations = ",".join(str(UUID(int=each.int)) for each in principal.organizations)
+    connection.exec_driver_sql(
+        f"SET LOCAL loonstroom.person = '{UUID(int=principal.person_id.int)}'; "
+        f"SET LOCAL loonstroom.organizations = '{organizations}'",
+        execution_options={"no_parameters": True},
+    )
+
+
+def also_for(session: Session, organization_id: UUID) -> None:
+    """Let the rest of this transaction work for one more organization: one that is being made, or met by a mandate.
+
+    The only way in which the request of a person sees more than where that person's rights come from. Who calls it is
+    listed in ADR 0021, and a test holds the list.
+    """
+    session.execute(
+        sqlalchemy.text(
+            "SELECT set_config('loonstroom.organizations', "
+            "concat_ws(',', nullif(current_setting('loonstroom.organizations', true), ''), CAST(:id AS text)), true)"
+        ),
+        {"id": str(organization_id)},
+    )
 
 
 def _refuse_dead(connection: Any, _record: object, _proxy: object) -> None:

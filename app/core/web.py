@@ -4,7 +4,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Annotated, Any, cast
@@ -17,13 +17,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import Engine
 from sqlalchemy.exc import DataError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlmodel import Session
 from starlette.exceptions import HTTPException
 
-from app.core.database import transaction
 from app.core.errors import (
     AppError,
     BadRequest,
@@ -304,20 +301,6 @@ def _refuse_odd_path(request: Request) -> None:
 def router(**options: Any) -> APIRouter:
     """Return a router whose routes are strict."""
     return APIRouter(route_class=StrictRoute, **options)
-
-
-def engine_of(request: Request) -> Engine:
-    """Return the engine that `main` built."""
-    return cast("Engine", request.app.state.engine)
-
-
-def request_session(request: Request) -> Iterator[Session]:
-    """Give a session whose transaction commits before the answer leaves (with `scope="function"`, ADR 0008)."""
-    with transaction(engine_of(request)) as session:
-        yield session
-
-
-SessionDep = Annotated[Session, Depends(request_session, scope="function")]
 
 
 def now_of(request: Request) -> datetime:

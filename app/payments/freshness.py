@@ -59,7 +59,8 @@ def ensure_fresh(ctx: Context, batch_id: UUID, *, is_acknowledged: bool) -> Sour
 
 def _read_again(ctx: Context, run_id: UUID, *, stands_in: bool) -> SourceState:
     try:
-        outcome = fetching.read_again(ctx, run_id, timeout_seconds=ctx.policy.freshness_timeout_seconds)
+        # The service itself reads: it writes also what the source said to whoever holds the connection.
+        outcome = fetching.read_again(ctx.as_service(), run_id, timeout_seconds=ctx.policy.freshness_timeout_seconds)
     except SourceFault as fault:
         return _without_the_source(fault, stands_in=stands_in)
     except UnreadableDocument as fault:

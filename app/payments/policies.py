@@ -9,7 +9,8 @@ from sqlmodel import Session, col, select
 
 from app.auth import proposals
 from app.auth.actor import Actor
-from app.auth.models import ApiToken, Role
+from app.auth.models import Role
+from app.auth.people import unattended
 from app.core import history
 from app.core.clock import amsterdam_date
 from app.core.errors import Invalid
@@ -83,13 +84,12 @@ def approvers_of(session: Session, employer_id: UUID, today: date) -> frozenset[
 def given_approvals(ctx: Context, session: Session, batch: PaymentBatch) -> list[Given]:
     """Return the approvals of the batch's revision that count: of people who are approvers still, as of now."""
     approvers = approvers_of(session, batch.employer_id, amsterdam_date(ctx.now()))
-    statement = (
-        select(Approval.user_id, ApiToken.is_unattended)
-        .join(ApiToken, col(ApiToken.id) == col(Approval.token_id))
-        .where(Approval.batch_id == batch.id, Approval.revision == batch.revision, col(Approval.voided_at).is_(None))
+    statement = select(Approval.user_id, Approval.token_id).where(
+        Approval.batch_id == batch.id, Approval.revision == batch.revision, col(Approval.voided_at).is_(None)
     )
     rows = session.exec(statement).all()
-    return [Given(user_id=user_id, is_unattended=alone) for user_id, alone in rows if user_id in approvers]
+    programs = unattended(session, [token_id for _, token_id in rows])
+    return [Given(user_id=person, is_unattended=token in programs) for person, token in rows if person in approvers]
 
 
 def needed_for(ctx: Context, session: Session, batch: PaymentBatch, *, source_denied: bool = False) -> Requirement:

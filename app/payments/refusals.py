@@ -38,7 +38,7 @@ def noted(ctx: Context, actor: Actor, batch_id: UUID, action: Action) -> Iterato
         raise
     except AppError as refusal:
         if action is Action.APPROVE or isinstance(refusal, Forbidden | NotFound):
-            with transaction(ctx.engine) as session:
+            with transaction(ctx.as_service().engine) as session:  # also the owner of the batch learns of it
                 _note(ctx, session, actor, batch_id=batch_id, action=action, refusal=refusal)
         raise
 

@@ -293,7 +293,9 @@ def _check_member(ctx: Context, session: Session, wanted: Wanted) -> UUID:
 def _add_member(ctx: Context, session: Session, wanted: Wanted, actor: HistoryActor) -> None:
     act_now = Act(actor=actor, now=ctx.now(), new_id=ctx.new_id)
     ends_on = wanted.payload["ends_on"]
-    user = people.find_user(session, wanted.payload["email"])
+    user = people.find_known(session, wanted.payload["email"])
+    if user is None:
+        raise NotFound("Nobody with this e-mail any more.")
     people.add_membership(
         session,
         act_now,

@@ -88,6 +88,8 @@ def _may_upload(session: Session, actor: Actor, administration_id: UUID) -> None
     link = session.get(AdministrationLink, administration_id)
     if link is None:
         raise Conflict("Link the administration to an employer and an account first.")
+    if link.employer_id not in actor.readable_employers:
+        raise Conflict("The employer does not let your office work for it (any more); it grants a mandate first.")
     if connection.kind != UPLOAD and not link.uploads_allowed:
         raise Conflict(
             "This administration is read from its payroll package; uploading beside it is off. The employer can allow "

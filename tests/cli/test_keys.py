@@ -84,11 +84,11 @@ class Operator:
         built = build(settings, database_url=self.database.app_url, clock=self.clock, sources=sources)
         with TestClient(create_app(built, with_worker=False), raise_server_exceptions=False) as client:
             yield client
-        built.context.engine.dispose()
+        built.context.close()
 
     def stop_the_old_one(self) -> None:
         """End the process that the house was set up with, so that nobody seals with the old key in front any more."""
-        self.service.context.engine.dispose()
+        self.service.context.close()
         until(lambda: "k1" not in _sessions(self.database), "the old process is gone")
 
 

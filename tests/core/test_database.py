@@ -15,7 +15,7 @@ _INSERT = sa.text("INSERT INTO organization VALUES (gen_random_uuid(), 'employer
 def one_connection(database: TestDatabase) -> Iterator[Engine]:
     """An engine that keeps one connection."""
     database.empty()
-    engine = create_engine(database.app_url, pool_size=1)
+    engine = create_engine(database.app_url, pool_size=1, is_service=True)
     yield engine
     engine.dispose()
 

@@ -82,7 +82,7 @@ def test_history_is_never_changed(engine: Engine, database: TestDatabase, role: 
     """Neither the service's role nor the owner of the tables can change or remove a record."""
     with transaction(engine) as session:
         history.record(session, _fact(uuid4()))
-    other = create_engine(database.app_url if role == "app" else database.owner_url, pool_size=2)
+    other = create_engine(database.app_url if role == "app" else database.owner_url, pool_size=2, is_service=True)
 
     with pytest.raises(DBAPIError), other.begin() as connection:
         connection.execute(sa.text(statement))
@@ -96,7 +96,7 @@ def test_history_is_never_changed(engine: Engine, database: TestDatabase, role: 
 def test_what_proves_payments_is_never_removed(engine: Engine, database: TestDatabase, table: str) -> None:
     """Claims, files, obligations and approvals cannot be deleted, also not by the owner of the tables."""
     for url in (database.app_url, database.owner_url):
-        other = create_engine(url, pool_size=2)
+        other = create_engine(url, pool_size=2, is_service=True)
         with pytest.raises(DBAPIError), other.begin() as connection:
             connection.execute(sa.text(f"DELETE FROM {table}"))
         other.dispose()

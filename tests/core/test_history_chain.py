@@ -67,9 +67,11 @@ def test_a_key_can_be_replaced(engine: Engine, database: TestDatabase) -> None:
     """New records are sealed with the new key; the old ones verify as long as the old key is kept behind it."""
     _record(engine, "old")
     fresh = new_key_text("h2")
-    both = create_engine(database.app_url, pool_size=2, history_keys=parse_history_keys(f"{fresh},{HISTORY_KEY}"))
+    both = create_engine(
+        database.app_url, pool_size=2, history_keys=parse_history_keys(f"{fresh},{HISTORY_KEY}"), is_service=True
+    )
     _record(both, "new")
-    lost = create_engine(database.app_url, pool_size=2, history_keys=parse_history_keys(fresh))
+    lost = create_engine(database.app_url, pool_size=2, history_keys=parse_history_keys(fresh), is_service=True)
 
     kept, broken = _verdict(both), _verdict(lost).first_broken
     both.dispose()
@@ -82,7 +84,7 @@ def test_a_key_can_be_replaced(engine: Engine, database: TestDatabase) -> None:
 
 def test_without_a_key_nothing_is_written(engine: Engine, database: TestDatabase) -> None:
     """A part of the service that was built without the key cannot add a record without a mac."""
-    keyless = create_engine(database.app_url, pool_size=2)
+    keyless = create_engine(database.app_url, pool_size=2, is_service=True)
 
     with pytest.raises(HistoryKeyMissing):
         _record(keyless, "a")

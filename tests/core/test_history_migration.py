@@ -64,7 +64,7 @@ _OLDER_HEAD = sa.text("INSERT INTO history_head (organization_id, sequence) VALU
 def test_an_older_history_is_proven_after_the_migration(urls: tuple[str, str]) -> None:
     """Migrating seals each history once; the service goes on writing; append-only stays; nothing is sealed twice."""
     owner_url, app_url = urls
-    engine = create_engine(app_url, pool_size=2, history_keys=_SETTINGS.history_keys)
+    engine = create_engine(app_url, pool_size=2, history_keys=_SETTINGS.history_keys, is_service=True)
     _older_records(engine, 3)
 
     sealed = [bring_up_to_date(_SETTINGS, owner_url) for _ in range(2)]

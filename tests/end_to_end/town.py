@@ -237,7 +237,7 @@ def running_town(database: TestDatabase, folder: Path, *arguments: str, **change
         stack.callback(service.stop)
         client = stack.enter_context(httpx.Client(base_url=service.base_url, trust_env=False, timeout=60))
         ctx = build(town_settings(), database_url=database.app_url, sources={}).context
-        stack.callback(ctx.engine.dispose)
+        stack.callback(ctx.close)
         settled = settle(ctx, client)
         yield Town(
             service=service,

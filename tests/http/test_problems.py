@@ -7,7 +7,8 @@ import sqlalchemy as sa
 from fastapi import FastAPI
 from structlog.testing import capture_logs
 
-from app.core.web import SessionDep, router
+from app.core.database import transaction
+from app.core.web import router
 from app.payments.context import Context
 from tests.http.sockets import Answer, head, listening, speak, with_body
 from tests.support.house import House
@@ -178,7 +179,7 @@ def test_nul_in_the_address_of_a_route_is_refused(port: int, house: House) -> No
         _assert_problem(speak(port, head(target, token)), 422, "invalid")
 
 
-def _break(app: FastAPI) -> None:
+def _break(app: FastAPI, ctx: Context) -> None:
     """Add routes that fail as a fault of ours, a value that does not fit and a lost database would."""
     broken = router()
 
@@ -187,19 +188,21 @@ def _break(app: FastAPI) -> None:
         raise KeyError(CANARY)
 
     @broken.get("/broken/value")
-    def value(session: SessionDep) -> None:
-        session.execute(sa.text("SELECT CAST(:value AS integer)"), {"value": CANARY})
+    def value() -> None:
+        with transaction(ctx.engine) as session:
+            session.execute(sa.text("SELECT CAST(:value AS integer)"), {"value": CANARY})
 
     @broken.get("/broken/database")
-    def database(session: SessionDep) -> None:
-        session.execute(sa.text("SELECT pg_terminate_backend(pg_backend_pid())"))
+    def database() -> None:
+        with transaction(ctx.engine) as session:
+            session.execute(sa.text("SELECT pg_terminate_backend(pg_backend_pid())"))
 
     app.include_router(broken)
 
 
 def test_a_fault_of_ours_is_a_problem_too_and_tells_nothing(app: FastAPI, ctx: Context) -> None:
     """A 500 has the same shape and headers; its message, which may hold anything, is neither answered nor logged."""
-    _break(app)
+    _break(app, ctx)
     with capture_logs() as logs, listening(app) as port:
         answer = speak(port, head("/broken/fault"))
     _assert_problem(answer, 500, "internal_error")
@@ -210,14 +213,14 @@ def test_a_fault_of_ours_is_a_problem_too_and_tells_nothing(app: FastAPI, ctx: C
 
 def test_a_value_that_does_not_fit_is_the_callers(app: FastAPI, ctx: Context) -> None:
     """What only the database finds out of range is 422, not an error of ours."""
-    _break(app)
+    _break(app, ctx)
     with listening(app) as port:
         _assert_problem(speak(port, head("/broken/value")), 422, "not_storable")
 
 
 def test_a_database_that_goes_away_is_said_to(app: FastAPI, ctx: Context) -> None:
     """503 with Retry-After, and the next request is served."""
-    _break(app)
+    _break(app, ctx)
     with listening(app) as port:
         answer = speak(port, head("/broken/database"))
         _assert_problem(answer, 503, "database_unavailable")

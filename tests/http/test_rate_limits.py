@@ -27,7 +27,7 @@ def _process(service: Service, database: TestDatabase, **limits: Any) -> Iterato
     built = build(settings, database_url=database.app_url, clock=service.context.clock, sources=kinds)
     with TestClient(create_app(built, with_worker=False), raise_server_exceptions=False) as client:
         yield built, client
-    built.context.engine.dispose()
+    built.context.close()
 
 
 def _rows(service: Service, query: str) -> list[Any]:

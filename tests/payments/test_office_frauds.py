@@ -223,3 +223,24 @@ def test_what_left_the_house_is_what_was_approved_whatever_the_source_says(house
     file = house.handed_out(batch["id"]).decode()
 
     assert (_MINE in file, lines(1)[0].iban in file) == (False, True)
+
+
+def test_an_office_uploads_nothing_once_its_mandate_has_ended(house: House, clerk: Person) -> None:
+    """The connection is still the office's, but what is paid is the employer's, who ended the mandate."""
+    office = _office_of(clerk)
+    connection = clerk.post("/v1/connections", {"organization_id": office, "kind": "upload"}).json()
+    path = f"/v1/connections/{connection['id']}/administrations"
+    administration = clerk.post(path, {"number": "1", "name": "Jansen"}).json()
+    assert link(clerk, administration["id"], house.employer_id, house.account_id).status_code == 200
+    ended = house.boss.call("DELETE", f"/v1/employers/{house.employer_id}/mandates/{office}")
+    assert ended.status_code == 200
+
+    tried = clerk.call(
+        "POST",
+        f"/v1/administrations/{administration['id']}/payroll-files",
+        content=document(),
+        headers={"Content-Type": "application/xml"},
+    )
+
+    assert _outcome(tried) == (409, "conflict")
+    assert house.boss.get("/v1/payroll-runs").json() == []

@@ -369,4 +369,4 @@ def fault_house(database: TestDatabase) -> Iterator[FaultHouse]:
                 settled = settle(service.context, client)
                 yield FaultHouse(ctx=service.context, sources=sources, proxy=proxy, nmbrs=nmbrs, settled=settled)
         finally:
-            service.context.engine.dispose()
+            service.context.close()

@@ -94,7 +94,7 @@ class ModelHouse:
 
     def restart(self) -> None:
         """Build the service anew on the same database, as after a crash between two requests."""
-        self.service.context.engine.dispose()
+        self.service.context.close()
         self.caller.close()
         self.service = self.build()
         self.caller = Caller(create_app(self.service, with_worker=False))

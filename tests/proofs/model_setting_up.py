@@ -72,7 +72,7 @@ def model_house(database: TestDatabase, folder: Path) -> Iterator[ModelHouse]:
         yield made
     finally:
         made.caller.close()
-        made.service.context.engine.dispose()
+        made.service.context.close()
         made.spoil("DROP SCHEMA set_up CASCADE")
         superuser.dispose()
 

@@ -250,12 +250,14 @@ def link(boss: Person, administration_id: str, employer_id: UUID, account_id: st
     return boss.call("PUT", f"/v1/administrations/{administration_id}/link", json=body)
 
 
-def add_house(ctx: Context, client: TestClient, *, name: str = "Bakkerij Jansen B.V.", **changes: Any) -> House:
+def add_house(
+    ctx: Context, client: TestClient, *, name: str = "Bakkerij Jansen B.V.", iban: str = ACCOUNT_IBAN, **changes: Any
+) -> House:
     """Set an employer up with an upload connection, ready to pay."""
     employer_id = add_organization(ctx, OrganizationKind.EMPLOYER, name)
     slug = "".join(character for character in name.lower() if character.isalnum())
     boss = add_person(ctx, client, employer_id, (Role.ADMIN, Role.APPROVER), email=f"boss@{slug}.example")
-    account_id = add_account(boss, employer_id)
+    account_id = add_account(boss, employer_id, iban=iban)
     connection = boss.post("/v1/connections", {"organization_id": str(employer_id), "kind": "upload"}).json()
     administration = boss.post(
         f"/v1/connections/{connection['id']}/administrations", {"number": "9969", "name": name}

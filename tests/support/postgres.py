@@ -45,7 +45,7 @@ class TestDatabase:
 
     def engine(self) -> Engine:
         """Return an engine for the role the service runs as."""
-        return create_engine(self.app_url, pool_size=40, history_keys=parse_history_keys(HISTORY_KEY))
+        return create_engine(self.app_url, pool_size=40, history_keys=parse_history_keys(HISTORY_KEY), is_service=True)
 
 
 def shared_folder(run_id: str) -> Path:

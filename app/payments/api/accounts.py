@@ -9,11 +9,11 @@ from sqlmodel import Session
 
 from app.auth.actor import Actor
 from app.auth.models import Scope
-from app.auth.web import ActorDep
+from app.auth.web import ActorDep, SessionDep
 from app.core.clock import amsterdam_date
 from app.core.errors import Conflict, Invalid, NotFound, Problem
 from app.core.idempotency import KeyReused
-from app.core.web import SessionDep, answer, now_of, problems, router
+from app.core.web import answer, now_of, problems, router
 from app.payments import accounts, bank_profiles, calendar
 from app.payments.accounts import Confirmation, LimitSetting, NewAccount
 from app.payments.api import schemas, views

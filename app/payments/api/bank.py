@@ -9,7 +9,7 @@ from sqlmodel import Session
 
 from app.auth.actor import Actor
 from app.auth.models import Proposal, ProposalOutcome, Scope
-from app.auth.web import ActorDep
+from app.auth.web import ActorDep, SessionDep
 from app.core import idempotency
 from app.core.database import transaction
 from app.core.errors import (
@@ -24,7 +24,7 @@ from app.core.errors import (
     UnsupportedMediaType,
 )
 from app.core.idempotency import KeyReused
-from app.core.web import RevisionDep, SessionDep, answer, outcome_answer, problems, router
+from app.core.web import RevisionDep, answer, outcome_answer, problems, router
 from app.payments import bank_reports, comparing_files, delivering, holds, revealing, statements, two_people
 from app.payments.api import schemas, views
 from app.payments.api.common import (

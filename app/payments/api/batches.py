@@ -12,13 +12,13 @@ from sqlmodel import Session, col, select
 
 from app.auth.actor import Actor
 from app.auth.models import Scope
-from app.auth.web import ActorDep
+from app.auth.web import ActorDep, SessionDep
 from app.core import idempotency
 from app.core.clock import AMSTERDAM, amsterdam_date
 from app.core.database import transaction
 from app.core.errors import AppError, Conflict, PreconditionFailed, PreconditionRequired
 from app.core.idempotency import KeyReused
-from app.core.web import PageDep, RevisionDep, SessionDep, answer, next_link, outcome_answer, problems, router
+from app.core.web import PageDep, RevisionDep, answer, next_link, outcome_answer, problems, router
 from app.payments import approving, deciding, digest, filing, refusals, reopening, revealing, revising
 from app.payments.api import schemas, views
 from app.payments.api.common import (

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from sqlmodel import Session
 
 from app.auth.actor import Actor
-from app.auth.web import ActorDep
+from app.auth.web import ActorDep, principal_of
 from app.core import idempotency
 from app.core.errors import UnsupportedMediaType
 from app.core.idempotency import Attempt
@@ -23,9 +23,9 @@ Route = Callable[..., Response]
 XML_TYPES = frozenset({"application/xml", "text/xml", "application/octet-stream", "application/zip"})
 
 
-def context_of(request: Request) -> Context:
-    """Return the context that `main` built."""
-    return cast("Context", request.app.state.context)
+def context_of(request: Request, actor: ActorDep) -> Context:
+    """Return the context that `main` built, working for who is asking."""
+    return cast("Context", request.app.state.context).working_for(principal_of(actor))
 
 
 ContextDep = Annotated[Context, Depends(context_of)]

@@ -11,10 +11,10 @@ from pydantic import BaseModel
 from sqlmodel import Session, col, select
 
 from app.auth.models import Scope
-from app.auth.web import ActorDep
+from app.auth.web import ActorDep, SessionDep
 from app.core.columns import any_of
 from app.core.errors import NotFound
-from app.core.web import SessionDep, answer, problems, router
+from app.core.web import answer, problems, router
 from app.payments import iban
 from app.payments.api.common import dump, etag
 from app.payments.api.schemas import Creditor, Money, money

@@ -11,13 +11,13 @@ from sqlmodel import Session, col, select
 
 from app.auth.actor import Actor
 from app.auth.models import ProposalOutcome, Role, Scope
-from app.auth.web import ActorDep
+from app.auth.web import ActorDep, SessionDep
 from app.core import idempotency
 from app.core.columns import any_of
 from app.core.database import transaction
 from app.core.errors import Conflict, NotFound, PayloadTooLarge, RequestTimeout, UnsupportedMediaType
 from app.core.idempotency import Attempt, KeyReused, Outcome
-from app.core.web import PageDep, SessionDep, answer, next_link, outcome_answer, problems, router
+from app.core.web import PageDep, answer, next_link, outcome_answer, problems, router
 from app.payments import connections, deciding, fetching, syncing, two_people, uploading
 from app.payments.api import schemas, views
 from app.payments.api.bank import WAITING

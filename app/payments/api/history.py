@@ -12,11 +12,11 @@ from sqlmodel import Session
 
 from app.auth.actor import Actor, RoleMissing
 from app.auth.models import Role, Scope
-from app.auth.web import ActorDep
+from app.auth.web import ActorDep, SessionDep
 from app.core import history_proof
 from app.core.errors import Invalid, Problem
 from app.core.history_proof import Verdict
-from app.core.web import SessionDep, answer, problems, router
+from app.core.web import answer, problems, router
 from app.payments import reporting
 from app.payments.api import schemas
 from app.payments.api.common import dump

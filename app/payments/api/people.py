@@ -10,12 +10,12 @@ from app.auth import people, proposals
 from app.auth.actor import Actor
 from app.auth.models import Membership, Proposal, ProposalOutcome, Role, Scope, User
 from app.auth.people import Act
-from app.auth.web import ActorDep
+from app.auth.web import ActorDep, SessionDep
 from app.core.clock import amsterdam_date
 from app.core.columns import any_of
 from app.core.errors import Conflict, NotFound
 from app.core.idempotency import KeyReused
-from app.core.web import SessionDep, answer, problems, router
+from app.core.web import answer, problems, router
 from app.payments import policies, tiers, two_people
 from app.payments.api import schemas, views
 from app.payments.api.bank import WAITING
@@ -125,14 +125,14 @@ def add_member(
 
     def act() -> tuple[int, dict[str, Any]]:
         person = Act(actor=actor.as_history(), now=ctx.now(), new_id=ctx.new_id)
-        user = people.add_user(session, person, email=body.email, name=body.name)
+        user = people.invite(session, person, email=body.email, name=body.name)
         wanted = Wanted(
             kind=two_people.MEMBER_ADDED,
             target=user.id,
             reason=f"{body.role}: {body.name}",
             payload={
                 "organization_id": str(employer_id),
-                "email": user.email,
+                "email": body.email.strip().lower(),
                 "role": body.role,
                 "ends_on": body.ends_on.isoformat() if body.ends_on else None,
             },

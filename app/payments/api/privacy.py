@@ -10,11 +10,11 @@ from sqlmodel import Session, col, select
 
 from app.auth.actor import Actor
 from app.auth.models import ProposalOutcome, Role, Scope, User
-from app.auth.web import ActorDep
+from app.auth.web import ActorDep, SessionDep
 from app.core.columns import any_of
 from app.core.errors import Conflict, NotFound
 from app.core.idempotency import KeyReused
-from app.core.web import SessionDep, answer, problems, router
+from app.core.web import answer, problems, router
 from app.payments import retention, revealing, two_people
 from app.payments.api import schemas, views
 from app.payments.api.bank import WAITING

@@ -6,10 +6,10 @@ from uuid import UUID
 from fastapi import Query, Request, Response
 
 from app.auth.models import Scope
-from app.auth.web import ActorDep
+from app.auth.web import ActorDep, SessionDep
 from app.core.errors import Conflict, NotFound
 from app.core.idempotency import KeyReused
-from app.core.web import SessionDep, answer, problems, router
+from app.core.web import answer, problems, router
 from app.payments import revealing, unpaid
 from app.payments.api import schemas, views
 from app.payments.api.bank import visible_line

@@ -9,7 +9,8 @@ import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
 from app.auth.actor import Actor
-from app.auth.models import Organization, Proposal, User
+from app.auth.models import Organization, Proposal
+from app.auth.people import names_of
 from app.core.columns import any_of
 from app.core.money import dutch, text_to_cents
 from app.payments import accounts, attention, bank_profiles, calendar, iban, policies, revealing
@@ -98,13 +99,14 @@ class _Loaded:
         self.limits: dict[tuple[UUID, date], dict[str, schemas.LimitOut]] = {}
         self.approvals: dict[UUID, list[tuple[Approval, str]]] = {}
         given = (
-            select(Approval, User.name)
-            .join(User, col(User.id) == col(Approval.user_id))
+            select(Approval)
             .where(any_of(col(Approval.batch_id), ids), col(Approval.voided_at).is_(None))
             .order_by(col(Approval.approved_at))
         )
-        for approval, name in session.exec(given):
-            self.approvals.setdefault(approval.batch_id, []).append((approval, name))
+        approvals = session.exec(given).all()
+        names = names_of(session, (approval.user_id for approval in approvals))
+        for approval in approvals:
+            self.approvals.setdefault(approval.batch_id, []).append((approval, names[approval.user_id]))
 
 
 def _open_proposals(session: Session, batches: Sequence[PaymentBatch]) -> dict[UUID, list[UUID]]:
@@ -364,9 +366,7 @@ def limits_body(setting: LimitSetting) -> dict[str, schemas.Money | None]:
 def proposals_out(session: Session, actor: Actor, rows: Sequence[Proposal]) -> list[schemas.ProposalOut]:
     """Return acts of two people with who asked and who confirmed, by name."""
     viewer = Viewer(actor=actor)
-    people = _by_id(
-        session, User, {row.proposed_by for row in rows} | {row.confirmed_by for row in rows if row.confirmed_by}
-    )
+    names = names_of(session, [each for row in rows for each in (row.proposed_by, row.confirmed_by) if each])
     return [
         schemas.ProposalOut(
             id=row.id,
@@ -375,10 +375,10 @@ def proposals_out(session: Session, actor: Actor, rows: Sequence[Proposal]) -> l
             target=row.target,
             payload=row.payload,
             reason=shown_text(row.reason, visibility(viewer, row.organization_id)) or "",
-            proposed_by=people[row.proposed_by].name,
+            proposed_by=names[row.proposed_by],
             proposed_at=row.proposed_at,
             waits_until=row.waits_until,
-            confirmed_by=people[row.confirmed_by].name if row.confirmed_by else None,
+            confirmed_by=names[row.confirmed_by] if row.confirmed_by else None,
             outcome=row.outcome,
             ended_at=row.ended_at,
         )
