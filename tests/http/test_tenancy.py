@@ -1,5 +1,6 @@
 """Tenants never see each other: foreign ids do not exist, and lists hold only what is one's own."""
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -13,7 +14,7 @@ from app.payments.context import Context
 from tests.support.clock import FakeClock
 from tests.support.house import House, Person, act, add_organization, add_person, document, lines
 
-_BODIES: dict[str, dict[str, Any]] = {
+BODIES: dict[str, dict[str, Any]] = {
     "/v1/employers/{employer_id}/debtor-accounts": {"iban": "NL39RABO0300065264", "holder_name": "Jansen"},
     "/v1/employers/{employer_id}/mandates/{office_id}": {"sees_salaries": True},
     "/v1/debtor-accounts/{account_id}": {"batch_booking": False},
@@ -71,7 +72,8 @@ _FOR_ANYBODY = {
 }
 
 
-def _operations(app: FastAPI) -> list[tuple[str, str]]:
+def operations(app: FastAPI) -> list[tuple[str, str]]:
+    """Return every operation of the API by method and path."""
     found = [(method, path) for path, each in app.openapi()["paths"].items() for method in each]
     return [(method, path) for method, path in found if path.startswith("/v1/")]
 
@@ -107,7 +109,8 @@ def _hold(house: House, batch_id: str) -> str:
     return hold_id
 
 
-def _call(person: Person, method: str, path: str, ids: dict[str, str]) -> Any:
+def call(person: Person, method: str, path: str, ids: Mapping[str, str]) -> Any:
+    """Call an operation with these ids and a body that it accepts."""
     url = path
     for name, value in ids.items():
         url = url.replace(f"{{{name}}}", value)
@@ -118,8 +121,8 @@ def _call(person: Person, method: str, path: str, ids: dict[str, str]) -> Any:
     if path.endswith("/payroll-files"):
         options["content"] = document(lines(2))
         options["headers"]["Content-Type"] = "application/xml"
-    elif path in _BODIES and method in {"post", "put", "patch"}:
-        options["json"] = _BODIES[path]
+    elif path in BODIES and method in {"post", "put", "patch"}:
+        options["json"] = BODIES[path]
     return person.call(method.upper(), url, **options)
 
 
@@ -128,10 +131,10 @@ def test_foreign_ids_do_not_exist_on_any_route(app: FastAPI, house: House, other
     ids = _ids(house)
     nowhere = {name: value if name == "n" else str(uuid4()) for name, value in ids.items()}
     walked = 0
-    for method, path in _operations(app):
+    for method, path in operations(app):
         if (method, path) in _FOR_ANYBODY:
             continue
-        foreign, missing = (_call(other_house.boss, method, path, each) for each in (ids, nowhere))
+        foreign, missing = (call(other_house.boss, method, path, each) for each in (ids, nowhere))
         assert (foreign.status_code, foreign.text) == (missing.status_code, missing.text), (method, path)
         assert foreign.status_code == 404, (method, path, foreign.text)
         walked += 1
@@ -142,8 +145,8 @@ def test_no_route_answers_without_a_token(app: FastAPI, house: House) -> None:
     """Without a token every operation is 401, whatever the ids."""
     ids = _ids(house)
     nobody = Person(id=uuid4(), email="nobody@example.com", token="lst_unknown", client=house.client)
-    for method, path in _operations(app):
-        assert _call(nobody, method, path, ids).status_code == 401, (method, path)
+    for method, path in operations(app):
+        assert call(nobody, method, path, ids).status_code == 401, (method, path)
 
 
 @pytest.mark.parametrize(
@@ -203,9 +206,9 @@ def test_who_may_not_see_salaries_sees_none_anywhere(app: FastAPI, ctx: Context,
         "7.503,00",
     ]
     for person in _masked_people(ctx, house):
-        for method, path in _operations(app):
+        for method, path in operations(app):
             if method == "get":
-                shown = _call(person, method, path, ids)
+                shown = call(person, method, path, ids)
                 found = [secret for secret in secrets if secret in shown.text]
                 assert not found, (person.email, path, found)
         assert "7.503,00" not in person.get("/v1/history?format=csv").text

@@ -33,16 +33,21 @@ FIRST, SECOND, OFFICE = "Bakkerij Alfa", "Slagerij Bravo", "Kantoor Noord"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tenant:
-    """One tenant: the ids of one thing of every kind, and texts that nobody else may ever read."""
+    """One tenant: the ids of one thing of every kind, and texts that nobody else may ever read.
+
+    `known`: ids that others have by right, as an employer knows the office that it gave a mandate.
+    """
 
     ids: Mapping[str, str]
     texts: frozenset[str]
     batch_ids: tuple[str, ...] = ()
+    known: frozenset[str] = frozenset()
 
     @property
     def secrets(self) -> frozenset[str]:
         """Everything of this tenant that would be a leak in the answer to somebody else."""
-        return frozenset(value for name, value in self.ids.items() if name != "n") | self.texts | set(self.batch_ids)
+        ids = frozenset(value for name, value in self.ids.items() if name != "n") | set(self.batch_ids)
+        return (ids - self.known) | self.texts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,4 +188,5 @@ def _office(chief: Person, office_id: UUID, payroll: FakePayroll) -> Tenant:
         "user_id": str(chief.id),
         "n": "1",
     }
-    return Tenant(ids=ids, texts=frozenset({chief.email, "klerk@noord.example"}))
+    texts = frozenset({chief.email, "klerk@noord.example"})
+    return Tenant(ids=ids, texts=texts, known=frozenset({str(office_id)}))
