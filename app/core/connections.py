@@ -15,6 +15,13 @@ import httpcore
 _WRITE_BYTES: Final = 64 * 1024
 _ADDRESSES_TRIED: Final = 6
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
+# What the world routes. The rest of IPv6 is local, wraps something, or is not given out.
+_ROUTED: Final = ipaddress.ip_network("2000::/3")
+# What `is_global` lets through in one version of Python or another: what providers use inside, the relays of 6to4 that
+# anybody may announce, protocols in their own right, documentation.
+_NOT_TO_BE_CALLED: Final = tuple(
+    ipaddress.ip_network(text) for text in ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "2001:db8::/32", "3fff::/20")
+)
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[[str, int], Sequence[str]]
@@ -111,7 +118,14 @@ class GuardedBackend(httpcore.NetworkBackend):
         judged = _innermost(ipaddress.ip_address(address.partition("%")[0]))
         if judged.is_loopback:
             return self._allow_loopback
-        return judged.is_global and not judged.is_multicast and not is_loopback_host(host)
+        return _is_public(judged) and not is_loopback_host(host)
+
+
+def _is_public(address: IpAddress) -> bool:
+    if isinstance(address, ipaddress.IPv6Address) and address not in _ROUTED:
+        return False
+    is_odd = any(address.version == network.version and address in network for network in _NOT_TO_BE_CALLED)
+    return address.is_global and not address.is_multicast and not is_odd
 
 
 def _innermost(address: IpAddress) -> IpAddress:

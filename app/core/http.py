@@ -58,7 +58,8 @@ class Limits:
     """What one call may take. `total_seconds` covers everything from resolving the name to the last byte.
 
     `max_bytes` counts the body both as it travels and unpacked. `allow_loopback` opens this machine as a target,
-    for a simulator; private and link-local networks stay closed.
+    for a simulator; private and link-local networks stay closed. `only_host`: the one host that may be called, as the
+    operator set it; whatever an address was put together from, it leads nowhere else.
     """
 
     connect_seconds: float = 5.0
@@ -66,6 +67,7 @@ class Limits:
     total_seconds: float = 60.0
     max_bytes: int = 8 * MIB
     allow_loopback: bool = False
+    only_host: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +117,9 @@ def check_url(url: str, *, allow_loopback: bool) -> str:
 
 
 def _exchange(method: str, url: str, *, content: bytes | None, headers: Mapping[str, str], limits: Limits) -> Answer:
-    check_url(url, allow_loopback=limits.allow_loopback)
+    host = check_url(url, allow_loopback=limits.allow_loopback)
+    if limits.only_host is not None and host != limits.only_host:
+        raise HttpRefused("the address leads to another host than the one that may be called")
     client = _shared_client(allow_loopback=limits.allow_loopback)
     timeout = httpx.Timeout(limits.read_seconds, connect=limits.connect_seconds, pool=limits.total_seconds)
     with (

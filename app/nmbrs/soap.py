@@ -103,7 +103,12 @@ class SoapCaller:
 
     def _send(self, operation: Operation, arguments: Arguments, *, until: Deadline | None) -> http.Answer:
         seconds = self.timeout_seconds if until is None else min(self.timeout_seconds, until.seconds_left())
-        limits = http.Limits(total_seconds=seconds, max_bytes=operation.max_bytes, allow_loopback=self.allow_loopback)
+        limits = http.Limits(
+            total_seconds=seconds,
+            max_bytes=operation.max_bytes,
+            allow_loopback=self.allow_loopback,
+            only_host=http.check_url(self.base_url, allow_loopback=self.allow_loopback),
+        )
         client = _client(operation.service, limits)
         url = f"{self.base_url}/{operation.service}.asmx"
         service = client.create_service(f"{{{operation.namespace}}}{operation.service}Soap", url)
