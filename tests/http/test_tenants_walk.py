@@ -3,7 +3,9 @@
 from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any
+from uuid import uuid4
 
+import httpx2
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
@@ -21,7 +23,7 @@ class Kind(Enum):
     FOREIGN = "its ids are another tenant's: 404, never 403"
     LIST = "it shows what is one's own: nothing of anybody else"
     OWN = "it makes something of one's own"
-    BODY = "the ids stand in its body: 404, also for each item"
+    BODY = "the ids stand in its body: as an id that nobody has"
     PUBLIC = "it knows no people: a webhook, a probe"
     FILE = "what it is about stands in an uploaded file; tried in the tests of each"
 
@@ -32,13 +34,19 @@ _OF_ONE_BATCH = (
     *("post /rejection", "post /cancellation", "get /canonical", "get /comparison", "get /history", "get /files"),
     *("get /file", "get /files/{n}", "post /deliveries", "post /withdrawals", "post /statements", "post /holds"),
     *("post /holds/{hold_id}/lifting", "post /transfers/{transfer_id}/release"),
+    "post /reveals",
 )
 _OF_ONE_THING = (
     *("get /v1/employers/{employer_id}", "put /v1/employers/{employer_id}/mandates/{office_id}"),
     *("delete /v1/employers/{employer_id}/mandates/{office_id}", "post /v1/employers/{employer_id}/debtor-accounts"),
     *("get /v1/employers/{employer_id}/debtor-accounts", "get /v1/employers/{employer_id}/approval-policy"),
     *("put /v1/employers/{employer_id}/approval-policy", "get /v1/employers/{employer_id}/members"),
-    *("post /v1/employers/{employer_id}/members", "delete /v1/employers/{employer_id}/members/{user_id}"),
+    *("get /v1/employers/{employer_id}/reveals", "get /v1/employers/{employer_id}/retention"),
+    *(
+        "put /v1/employers/{employer_id}/retention",
+        "post /v1/employers/{employer_id}/members",
+        "delete /v1/employers/{employer_id}/members/{user_id}",
+    ),
     *("post /v1/employers/{employer_id}/members/{user_id}/pin-confirmation", "get /v1/debtor-accounts/{account_id}"),
     *("patch /v1/debtor-accounts/{account_id}", "post /v1/debtor-accounts/{account_id}/confirmation"),
     *("get /v1/debtor-accounts/{account_id}/payment-limit", "put /v1/debtor-accounts/{account_id}/payment-limit"),
@@ -171,6 +179,22 @@ def test_foreign_ids_in_a_body_do_not_exist(town: Town) -> None:
         for name in town.foreign_to(actor):
             ids = town.tenants[name].ids
             for method, path in _of(Kind.BODY):
-                answer = person.call(method.upper(), path, json=_BODIES[f"{method} {path}"](ids))
-                items = answer.json().get("items", [{"status": answer.status_code}])
-                assert [item["status"] for item in items] == [404], (actor, name, path, answer.text)
+                body = _BODIES[f"{method} {path}"]
+                answers = [person.call(method.upper(), path, json=body(each)) for each in (ids, _Unknown())]
+                assert _refusals(answers[0]) == _refusals(answers[1]), (actor, name, path, answers[0].text)
+                assert not _leaks(town, actor, answers[0].text), (actor, name, path)
+
+
+class _Unknown(dict[str, str]):
+    """Ids that nobody has."""
+
+    def __missing__(self, name: str) -> str:
+        return str(uuid4())
+
+
+def _refusals(answer: httpx2.Response) -> list[tuple[int, str]]:
+    """Return the status and the code of a refusal, or of that of each item."""
+    items = answer.json().get("items") or [answer.json()]
+    refused = [(item["status"], (item.get("problem") or item)["code"]) for item in items]
+    assert all(400 <= status < 500 for status, _ in refused), answer.text
+    return refused

@@ -9,9 +9,9 @@ from fastapi import Query, Request, Response
 from sqlmodel import Session, col, select
 
 from app.auth.actor import Actor
-from app.auth.models import ProposalOutcome, Role, Scope, User
+from app.auth.models import ProposalOutcome, Role, Scope
+from app.auth.people import names_of
 from app.auth.web import ActorDep, SessionDep
-from app.core.columns import any_of
 from app.core.errors import Conflict, NotFound
 from app.core.idempotency import KeyReused
 from app.core.web import answer, problems, router
@@ -121,8 +121,7 @@ def _terms(session: Session, employer_id: UUID) -> dict[str, Any]:
 
 
 def _out(session: Session, actor: Actor, rows: Sequence[Reveal]) -> list[dict[str, Any]]:
-    found = select(User.id, User.name).where(any_of(col(User.id), {row.user_id for row in rows}))
-    names = dict(session.exec(found).all())
+    names = names_of(session, [row.user_id for row in rows])
     viewer = Viewer(actor=actor)
     return [
         dump(
