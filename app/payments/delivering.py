@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
+import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
 from app.auth.actor import Actor
@@ -18,6 +19,7 @@ from app.payments.errors import NotAllowedNow
 from app.payments.identifiers import file_name
 from app.payments.locks import lock_batch
 from app.payments.models import (
+    BankStatus,
     BatchStatus,
     CreditTransfer,
     DebtorAccount,
@@ -25,10 +27,11 @@ from app.payments.models import (
     LinkMode,
     PaymentBatch,
     PaymentFile,
+    TransferStatus,
 )
 from app.payments.ports import BankChannel, ChannelAnswer, ChannelOutcome
 from app.payments.retention import refuse_erased
-from app.payments.transitions import Action, authorise, tell
+from app.payments.transitions import RULES, Action, authorise, tell
 
 DOWNLOAD = "download"
 HASH_DIGITS = 8
@@ -287,9 +290,40 @@ def conclude(ctx: Context, delivery_id: UUID, answer: ChannelAnswer) -> None:
             session.add(file)
             details = {"message_id": file.message_id, "channel": delivery.channel}
             progress.settle(ctx, session, batch, event="batch.delivered", actor=actor, details=details)
+        elif answer.outcome is ChannelOutcome.REFUSED and _is_decided(batch, file):
+            _note_late_refusal(session, batch, file, actor, ctx)
         elif answer.outcome is ChannelOutcome.REFUSED:
             reason = answer.explanation or "The bank did not take the file."
             reopening.withdraw_file(ctx, session, batch.id, file.n, reason=reason, actor=actor)
+
+
+def _is_decided(batch: PaymentBatch, file: PaymentFile) -> bool:
+    """Say whether people or a report told meanwhile what became of a file that was sent."""
+    return file.delivered_at is not None or batch.status not in RULES[Action.WITHDRAW].statuses
+
+
+def _note_late_refusal(
+    session: Session, batch: PaymentBatch, file: PaymentFile, actor: HistoryActor, ctx: Context
+) -> None:
+    """The channel refuses a file of which people or a report said meanwhile that the bank has it: nothing is freed.
+
+    Its lines are marked as contradicted, so that a person finds out which of the two is true.
+    """
+    paying = (TransferStatus.IN_FILE, TransferStatus.EXECUTED)
+    marked = session.execute(
+        sa.update(CreditTransfer)
+        .where(
+            col(CreditTransfer.batch_id) == batch.id,
+            col(CreditTransfer.file_n) == file.n,
+            col(CreditTransfer.status).in_(paying),
+        )
+        .values(bank_status=BankStatus.CONTRADICTION, bank_said_at=ctx.now())
+        .returning(col(CreditTransfer.id))
+    ).all()
+    if not marked:
+        return  # everybody says the same: it was refused
+    details = {"message_id": file.message_id, "sha256": file.sha256, "file": file.n}
+    tell(session, batch, event="file.refused_late", actor=actor, now=ctx.now(), details=details)
 
 
 def ask_about_unknown(ctx: Context) -> int:

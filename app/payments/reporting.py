@@ -113,6 +113,7 @@ RESULTS: Mapping[str, str] = {
     "file.sending": "Wordt naar de bank gestuurd",
     "file.withdrawn": "Bestand ingetrokken, niet bij de bank",
     "file.hash_differs": "Ander bestand bij de bank gezien",
+    "file.refused_late": "Bank weigert een bestand dat als ontvangen gemeld is: zoek dit uit",
     "batch.delivered": "Aangeleverd bij de bank",
     "history.sealed": "Historie verzegeld",
     "bank.reported": "Bericht van de bank",

@@ -105,6 +105,26 @@ def test_an_unknown_outcome_is_asked_after_and_never_sent_again(
     assert house.batch(batch["id"])["status"] == "delivered"
 
 
+def test_a_refusal_after_somebody_said_it_was_executed_frees_nothing(
+    house: House, channel: FakeChannel, ctx: Context, clock: FakeClock
+) -> None:
+    """Two words against each other: the lines stay paid, the history says so, and the channel is not asked again."""
+    channel.answer, channel.later = ChannelOutcome.UNKNOWN, ChannelOutcome.REFUSED
+    batch = house.approved()
+    _send(house, batch)
+    clock.forward(days=7)
+    body = {"statement": "executed", "reason": "It was debited."}
+    assert house.boss.post(f"/v1/payment-batches/{batch['id']}/statements", body).status_code == 201
+
+    ended = [delivering.ask_about_unknown(ctx) for _ in range(2)]
+
+    after = house.transfers(batch["id"])
+    assert ended == [1, 0]
+    assert house.batch(batch["id"])["status"] == "executed"
+    assert {(line["status"], line["bank_status"]) for line in after} == {("executed", "contradiction")}
+    assert house.events().count("file.refused_late") == 1
+
+
 def test_a_crash_while_sending_leaves_unknown_not_approved(house: House, channel: FakeChannel) -> None:
     """Unknown is committed before the first byte leaves, so whatever happens then is never sent again."""
     channel.dies = True
