@@ -12,7 +12,7 @@ from app.payments.ports import ChannelOutcome
 from benchmarks.file_reader import read_file
 from tests.payments.status_report_samples import Block, Line, Report, Why
 from tests.proofs.model_house import if_match
-from tests.proofs.model_memory import Model
+from tests.proofs.model_memory import Model, is_enough
 from tests.proofs.model_people import path_of, time_passed, together
 from tests.proofs.model_picture import Row
 
@@ -136,13 +136,13 @@ def report(model: Model, batch_id: str, status: str, people: Sequence[int], *, o
 def _refused_by_report(model: Model, file: Row, proposal_id: str, who: int, *, done: bool) -> None:
     asked = ("report", file.batch_id, file.id, proposal_id)
     model.memory.proposals[proposal_id] = asked
-    who_asked = model.memory.asked.setdefault(asked, set())
-    who_asked.add(who)
+    who_asked = model.memory.asked.setdefault(asked, {})
+    who_asked.setdefault(who, model.house.clock())
     model.reach("report refuses: done" if done else "report refuses: asked")
     if not done:
         return
     del model.memory.asked[asked]
-    if len(who_asked) > 1:
+    if is_enough(model, who_asked):
         # What is freed may be more than this report names: every line that the reports so far refuse.
         model.memory.agreed.append((file.batch_id, None))
 
@@ -195,7 +195,7 @@ def confirm(model: Model, proposal_id: str, who: int) -> None:
     if not model.note("confirm", answer):
         return
     asked = model.memory.proposals[proposal_id]
-    who_asked = model.memory.asked.pop(asked, set()) | {who}
+    who_asked = {who: model.house.clock(), **model.memory.asked.pop(asked, {})}
     if asked == ("tiers",):
         assert model.memory.tiers_asked is not None, "tiers that nobody asked for"
         model.memory.tiers, model.memory.tiers_asked = model.memory.tiers_asked[0], None
@@ -203,9 +203,9 @@ def confirm(model: Model, proposal_id: str, who: int) -> None:
         line = model.now.lines[str(asked[1])]
         model.memory.editor[line.batch_id] = who
         model.memory.late.discard(line.obligation)
-    elif asked[0] in {"state", "withdraw", "report"} and len(who_asked) > 1 and _is_of_this_file(model, asked):
+    elif asked[0] in {"state", "withdraw", "report"} and is_enough(model, who_asked) and _is_of_this_file(model, asked):
         model.memory.agreed.append((str(asked[1]), None))
-    elif asked[0] == "return" and len(who_asked) > 1:
+    elif asked[0] == "return" and is_enough(model, who_asked):
         model.memory.agreed.append((model.now.lines[str(asked[1])].batch_id, None))
 
 

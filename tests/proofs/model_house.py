@@ -55,6 +55,7 @@ class ModelHouse:
     everybody: Sequence[Person]
     people: Sequence[Person]
     accounts: list[str]
+    dry_id: str
     source_id: str
     source: SourceAdministration
     webhook_path: str

@@ -69,13 +69,14 @@ class Upload:
 
     rows: Sequence[Pay]
     query: Mapping[str, int]
+    is_dry: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
 class Memory:
     """Everything the model knows that the service did not tell it afterwards.
 
-    `shown` and `approved` by (batch, revision); `asked` is who asked for an act of two people, by what was asked;
+    `shown` and `approved` by (batch, revision); `asked` is who asked when for an act of two people, by what was asked;
     `agreed` (within one step) is for which lines of which batch two people or the bank said that they may be paid
     again; `out` is the file in which an obligation left the house and was not agreed to be free again; `late` are the
     obligations that came after an approval of their run, and were not released by two people.
@@ -91,7 +92,7 @@ class Memory:
     shown: dict[tuple[str, int, str], Shown] = field(default_factory=dict)
     approved: dict[tuple[str, int], dict[int, str]] = field(default_factory=dict)
     editor: dict[str, int] = field(default_factory=dict)
-    asked: dict[tuple[object, ...], set[int]] = field(default_factory=dict)
+    asked: dict[tuple[object, ...], dict[int, datetime]] = field(default_factory=dict)
     proposals: dict[str, tuple[object, ...]] = field(default_factory=dict)
     agreed: list[tuple[str, frozenset[str] | None]] = field(default_factory=list)
     out: dict[str, str] = field(default_factory=dict)
@@ -130,6 +131,13 @@ class Model:
         """Say whether the file of a batch was handed out."""
         file = self.now.live_file(batch_id)
         return file is not None and file.handed_out_at is not None
+
+
+def is_enough(model: Model, who_asked: Mapping[int, datetime]) -> bool:
+    """Say whether two people asked for it; in a firm of one person, whether that one did so a day ago."""
+    if len(model.house.people) > 1:
+        return len(who_asked) > 1
+    return min(who_asked.values()) + A_DAY <= model.house.clock()
 
 
 def pick(items: Sequence[Item], n: int) -> Item:

@@ -17,10 +17,10 @@ def file_of(rows: Sequence[Pay]) -> bytes:
     return document([row.line(position) for position, row in enumerate(rows, start=1)])
 
 
-def upload(model: Model, who: int, number: int | None, rows: Sequence[Pay]) -> None:
+def upload(model: Model, who: int, number: int | None, rows: Sequence[Pay], *, is_dry: bool = False) -> None:
     """Upload a file; with a number it is that run, changed when it was there already."""
     query = {} if number is None else {**_PERIOD, "run_number": number}
-    _send(model, who, Upload(rows=tuple(rows), query=query), "upload")
+    _send(model, who, Upload(rows=tuple(rows), query=query, is_dry=is_dry), "upload dry" if is_dry else "upload")
 
 
 def upload_again(model: Model, who: int, n: int) -> None:
@@ -29,10 +29,11 @@ def upload_again(model: Model, who: int, n: int) -> None:
 
 
 def _send(model: Model, who: int, wanted: Upload, act: str) -> None:
+    administration_id = model.house.dry_id if wanted.is_dry else model.house.house.administration_id
     answer = model.house.ask(
         who,
         "POST",
-        f"/v1/administrations/{model.house.house.administration_id}/payroll-files",
+        f"/v1/administrations/{administration_id}/payroll-files",
         content=file_of(wanted.rows),
         params=dict(wanted.query),
         headers={"Content-Type": "application/xml"},

@@ -6,7 +6,7 @@ from typing import Any
 import httpx2
 
 from tests.proofs.model_house import if_match, money
-from tests.proofs.model_memory import A_DAY, Limits, Model, Tiers, pick
+from tests.proofs.model_memory import A_DAY, Limits, Model, Tiers, is_enough, pick
 from tests.proofs.model_picture import Row
 from tests.support.house import PIN, WRONG_PIN
 
@@ -32,13 +32,13 @@ def together(
         answer = send(who)
         if not model.note(f"{act} asked" if answer.status_code == 202 else act, answer):
             continue
-        who_asked = model.memory.asked.setdefault(asked, set())
-        who_asked.add(who)
+        who_asked = model.memory.asked.setdefault(asked, {})
+        who_asked.setdefault(who, model.house.clock())
         if answer.status_code == 202:
             model.memory.proposals[answer.json()["id"]] = asked
             continue
         del model.memory.asked[asked]
-        return len(who_asked) > 1
+        return is_enough(model, who_asked)
     return False
 
 
@@ -288,10 +288,27 @@ def end_proposal(model: Model, proposal_id: str, who: int) -> None:
             model.memory.tiers_asked = None
 
 
+def _waited_a_day(model: Model) -> None:
+    """In a firm of one person, what that person asked for a day ago is done without a second one."""
+    for asked, who_asked in list(model.memory.asked.items()):
+        if not is_enough(model, who_asked):
+            continue
+        del model.memory.asked[asked]
+        model.reach("a day stood in for the second person")
+        if asked[0] == "release":
+            model.memory.late.discard(model.now.lines[str(asked[1])].obligation)
+        elif asked[0] == "return":
+            model.memory.agreed.append((model.now.lines[str(asked[1])].batch_id, None))
+        elif asked[0] != "hold":
+            model.memory.agreed.append((str(asked[1]), None))
+
+
 def time_passed(model: Model) -> None:
     """Do what time brings. Looser tiers that an admin asked for hold after a day."""
     memory, house = model.memory, model.house
     house.tick()
+    if len(house.people) == 1:
+        _waited_a_day(model)
     if memory.tiers_asked is not None and memory.tiers_asked[1] + A_DAY <= house.clock():
         memory.tiers, memory.tiers_asked = memory.tiers_asked[0], None
         model.reach("looser tiers after a day")

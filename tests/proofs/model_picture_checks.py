@@ -33,6 +33,8 @@ def sums_are_equal(model: Model) -> None:
         in_file = _totals([line for line in lines if line.file_n == file.n])
         assert in_file == (file.number, file.cents) == (batch.number, batch.cents), f"sums of {file.message_id} differ"
         paying = [line for line in lines if line.status in {"in_file", "executed"}]
+        if batch.mode != "live":
+            continue
         claims = [each for each in now.held_claims() if each.batch_id == batch.id and each.way == "file"]
         assert _totals(paying) == _totals(claims), f"claims of {file.message_id} are not its lines"
         assert {line.obligation for line in paying} == {claim.obligation for claim in claims}
@@ -63,6 +65,17 @@ def nothing_offered_twice(model: Model) -> None:
     assert max(offered.values(), default=0) <= 1, "two pending batches offer one line"
 
 
+def dry_runs_pay_nothing(model: Model) -> None:
+    """A dry run claims nothing, and its file neither leaves the house nor comes to a bank."""
+    dry = {batch.id for batch in model.now.batches.values() if batch.mode != "live"}
+    assert not any(claim.batch_id in dry for claim in model.now.held_claims()), "a dry run took a claim"
+    for file in model.now.files.values():
+        if file.batch_id in dry:
+            assert file.message_id.startswith("DRY"), f"{file.message_id} of a dry run could be taken for a real one"
+            assert file.handed_out_at is None, f"{file.message_id} of a dry run was handed out"
+            assert file.delivered_at is None, f"{file.message_id} of a dry run was delivered"
+
+
 def nobody_is_lost(model: Model) -> None:
     """Every line of a fetched run is paid, being paid, closed, waiting in a batch, listed, or gone at the source."""
     now = model.now
@@ -72,8 +85,9 @@ def nobody_is_lost(model: Model) -> None:
     listed = {each["transfer"]["id"] for each in model.house.get("/v1/unpaid-transfers?limit=1000")}
     on_list = {now.lines[line_id].obligation for line_id in listed}
     assert not on_list & {claim.obligation for claim in now.held_claims()}, "a line on the unpaid list is being paid"
+    dry = {batch.run_id for batch in now.batches.values() if batch.mode != "live"}
     for obligation in now.obligations.values():
-        if obligation.id in safe | on_list or obligation.run_state != "fetched":
+        if obligation.run_id in dry or obligation.id in safe | on_list or obligation.run_state != "fetched":
             continue
         assert _is_gone(model, obligation), f"nobody knows any more of {obligation.cents} cents to line {obligation.n}"
 
@@ -106,5 +120,6 @@ OF_A_PICTURE: tuple[Callable[[Model], None], ...] = (
     sums_are_equal,
     claims_are_of_batches_with_a_file,
     nothing_offered_twice,
+    dry_runs_pay_nothing,
     nobody_is_lost,
 )

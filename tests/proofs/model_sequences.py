@@ -7,11 +7,12 @@ from random import Random
 
 from tests.proofs import model_bank_steps, model_batch_steps, model_source_steps, model_time_steps
 from tests.proofs.model_checks import check_the_end, look
-from tests.proofs.model_house import ModelHouse
+from tests.proofs.model_house import EVERYBODY, ModelHouse
 from tests.proofs.model_memory import Model
-from tests.proofs.model_step import STEPS, Step, choose
+from tests.proofs.model_step import STEPS, Step, chance, choose
 
 LENGTH = 30
+_FIRMS_OF_ONE = 0.12
 # So often a failing sequence is tried again while it is made shorter.
 _MOST_TRIES = 150
 _SOURCES_OF_STEPS = (model_source_steps, model_batch_steps, model_bank_steps, model_time_steps)
@@ -76,8 +77,9 @@ def _try(house: ModelHouse, seed: int, act: Callable[[Model], None], reached: Co
 
 def begin(model: Model, seed: int) -> None:
     """Put everything back, and set limits and numbers of approvers as this seed says."""
-    model.house.start_over(seed)
-    model_time_steps.begin(model, Random(seed))
+    draw = Random(seed)
+    model.house.start_over(seed, people=1 if chance(draw, _FIRMS_OF_ONE) else EVERYBODY)
+    model_time_steps.begin(model, draw)
     look(model)
 
 

@@ -94,6 +94,7 @@ def _set_up(outside: _Outside, service: Service, app: FastAPI, superuser: sa.Eng
     with TestClient(app, raise_server_exceptions=False) as client:
         house = add_house(service.context, client)
         source = outside.kind.payroll.add_administration(SOURCE_ADMINISTRATION, number="21")
+        dry_id = _dry_run(house)
         source_id, webhook_path = _connect(house, outside.kind.payroll)
         everybody = [house.boss, *_others(house)]
         accounts = [house.account_id, add_account(house.boss, house.employer_id, iban=SECOND_IBAN)]
@@ -109,6 +110,7 @@ def _set_up(outside: _Outside, service: Service, app: FastAPI, superuser: sa.Eng
         everybody=everybody,
         people=everybody,
         accounts=accounts,
+        dry_id=dry_id,
         source_id=source_id,
         source=source,
         webhook_path=webhook_path,
@@ -129,6 +131,15 @@ def _others(house: House) -> list[Person]:
         add_person(house.ctx, house.client, house.employer_id, held, email=f"{name}@{domain}")
         for name, held in roles.items()
     ]
+
+
+def _dry_run(house: House) -> str:
+    """Add an administration that is uploaded for in a dry run; return its id."""
+    path = f"/v1/connections/{house.connection_id}/administrations"
+    made = house.boss.post(path, {"number": "9970", "name": "Proef"}).json()
+    answer = link(house.boss, made["id"], house.employer_id, house.account_id, mode="dry_run")
+    assert answer.status_code == 200, answer.text
+    return str(made["id"])
 
 
 def _connect(house: House, payroll: FakePayroll) -> tuple[str, str]:

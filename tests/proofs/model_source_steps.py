@@ -18,7 +18,8 @@ def _rows(draw: Random) -> list[Pay]:
 @step(5, lambda model: len(model.memory.uploads) < _MOST_RUNS)
 def upload(model: Model, draw: Random) -> None:
     """Upload a file."""
-    payroll.upload(model, person(model, draw), draw.choice((None, 1, 2)), _rows(draw))
+    number, is_dry = draw.choice((None, 1, 2)), chance(draw, 0.1)
+    payroll.upload(model, person(model, draw), number, _rows(draw), is_dry=is_dry)
 
 
 @step(2, lambda model: model.memory.uploads)

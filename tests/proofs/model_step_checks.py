@@ -1,12 +1,19 @@
 """What holds from before a step to after it: nothing goes back, and money only goes where people agreed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from tests.proofs.model_memory import Model, Tiers, limits_now
+import pytest
+import sqlalchemy as sa
+
+from tests.proofs.model_memory import Limits, Model, Tiers, limits_now
 from tests.proofs.model_picture import HELD, Picture, Row
 
 FINAL = frozenset({"executed", "refused", "rejected", "cancelled", "superseded", "expired"})
 AT_THE_BANK = frozenset({"delivered", "accepted", "executed", "refused"})
+_SECOND_CLAIM = (
+    "INSERT INTO claim SELECT (jsonb_populate_record(held, jsonb_build_object('id', gen_random_uuid(), 'attempt', "
+    "held.attempt + 1000))).* FROM claim AS held WHERE held.state IN ('live', 'spent') LIMIT 1"
+)
 
 
 def nothing_goes_back(model: Model, before: Picture) -> None:
@@ -40,11 +47,19 @@ def files_stay_as_they_were(model: Model, before: Picture) -> None:
 
 
 def _check_new_file(model: Model, file: Row) -> None:
-    _enough_approvals(model, file)
-    _within_limits(model, file)
+    asked = _asked_of_limits(model, file)
+    limits = limits_now(model, model.house.accounts.index(model.now.batches[file.batch_id].account))
+    is_live = model.now.batches[file.batch_id].mode == "live"
+    _enough_approvals(model, file, is_over_soft=is_live and bool(_over(limits, asked, "soft_")))
+    over = _over(limits, asked, "")
+    assert not (is_live and over), f"{over}: asked {asked}, limits {limits}"
 
 
-def _enough_approvals(model: Model, file: Row) -> None:
+def _over(limits: Limits, asked: Mapping[str, int], which: str) -> list[str]:
+    return [kind for kind, cents in asked.items() if cents > limits.get(which + kind, cents)]
+
+
+def _enough_approvals(model: Model, file: Row, *, is_over_soft: bool) -> None:
     """As many different people approved exactly this digest as the tiers ask for, not only who edited it last."""
     batch = model.now.batches[file.batch_id]
     given = model.memory.approved.get((file.batch_id, file.revision), {})
@@ -60,10 +75,15 @@ def _enough_approvals(model: Model, file: Row) -> None:
             or (claim.account, claim.day) == (batch.account, batch.day)
         )
     )
-    needed = required(model.memory.tiers, batch.cents + beside)
+    needed = required(model.memory.tiers, batch.cents + beside) + is_over_soft
     assert len(given) >= needed, f"{len(given)} of {needed} approvals for {batch.cents} cents beside {beside}"
-    assert set(given) != {model.memory.editor.get(batch.id)}, "only who edited the batch approved it"
+    is_edited_alone = len(model.house.people) > 1 and set(given) == {model.memory.editor.get(batch.id)}
+    assert not is_edited_alone, "only who edited the batch approved it"
     model.reach(f"approved by {len(given)}")
+    if is_over_soft:
+        model.reach("approved over a soft limit")
+    if len(model.house.people) == 1:
+        model.reach("approved in a firm of one person")
 
 
 def required(tiers: Tiers, cents: int) -> int:
@@ -71,19 +91,29 @@ def required(tiers: Tiers, cents: int) -> int:
     return max(count for lower, count in tiers if lower <= cents)
 
 
-def _within_limits(model: Model, file: Row) -> None:
+def _asked_of_limits(model: Model, file: Row) -> Mapping[str, int]:
+    """Return what is used of each kind of limit now that this file was approved."""
     batch = model.now.batches[file.batch_id]
-    limits = limits_now(model, model.house.accounts.index(batch.account))
-    used = [claim for claim in model.now.held_claims() if claim.account == batch.account and claim.way == "file"]
-    month = [claim for claim in used if (claim.day.year, claim.day.month) == (batch.day.year, batch.day.month)]
-    asked = {
+    beside = [
+        claim
+        for claim in model.now.held_claims()
+        if claim.account == batch.account and claim.way == "file" and claim.batch_id != batch.id
+    ]
+    month = [claim for claim in beside if (claim.day.year, claim.day.month) == (batch.day.year, batch.day.month)]
+    return {
         "per_transfer": max(line.cents for line in model.now.lines_of(batch.id) if line.file_n == file.n),
         "per_batch": batch.cents,
-        "per_day": sum(claim.cents for claim in used if claim.day == batch.day),
-        "per_month": sum(claim.cents for claim in month),
+        "per_day": batch.cents + sum(claim.cents for claim in beside if claim.day == batch.day),
+        "per_month": batch.cents + sum(claim.cents for claim in month),
     }
-    for kind, limit in limits.items():
-        assert asked[kind] <= limit, f"{kind}: {asked[kind]} cents, {limit} allowed"
+
+
+def the_database_has_the_last_word(model: Model, before: Picture) -> None:
+    """A second claim on an obligation is refused by the database itself, whoever would write it."""
+    if model.now.claims == before.claims or not model.now.held_claims():
+        return
+    with model.house.superuser.connect() as connection, pytest.raises(sa.exc.IntegrityError, match="uq_claim"):
+        connection.execute(sa.text(_SECOND_CLAIM))
 
 
 def claims_are_freed_by_people(model: Model, before: Picture) -> None:
@@ -136,4 +166,5 @@ OF_A_STEP: tuple[Callable[[Model, Picture], None], ...] = (
     files_stay_as_they_were,
     claims_are_freed_by_people,
     late_lines_wait,
+    the_database_has_the_last_word,
 )

@@ -20,6 +20,8 @@ LIMITS: tuple[Limits, ...] = (
     {"per_batch": 800_000, "per_day": 900_000},
     {"per_batch": 650_000, "per_day": 800_001, "per_month": 1_000_000},
     {"per_transfer": 249_999, "per_batch": 5_000_000},
+    {"per_batch": 1_500_000, "per_day": 2_000_000, "soft_per_batch": 400_000, "soft_per_day": 700_000},
+    {"per_batch": 1_500_000, "per_month": 3_000_000, "soft_per_transfer": 150_000, "soft_per_month": 900_000},
 )
 _DAYS = (1, 1, 3, 7, 30, 250)
 
@@ -27,7 +29,7 @@ _DAYS = (1, 1, 3, 7, 30, 250)
 def begin(model: Model, draw: Random) -> None:
     """Set the limits and the numbers of approvers, as a first setting: no second person is needed."""
     admins = min(2, len(model.house.people))
-    people.set_limits(model, 0, draw.choice(LIMITS[:2]), (0,))
+    people.set_limits(model, 0, draw.choice((*LIMITS[:2], *LIMITS[-2:])), (0,))
     people.set_limits(model, 1, draw.choice(LIMITS), (1 % admins,))
     people.set_tiers(model, draw.choice(TIERS), (0,))
 
