@@ -23,7 +23,7 @@ _SEED = 20_261_121
 # Fewer steps than the proof takes; the ends that are far away are reached by the long form.
 _SHORT = Plan(length=12)
 _SEQUENCES, _SHARES = 200, 4
-_NEAR = frozenset({"approve", "hand-out", "deliver", "withdraw", "line executed", "upload", "webhook", "restart"})
+_NEAR = frozenset({"approve", "hand-out", "upload", "webhook", "line in_file"})
 
 
 @pytest.fixture
@@ -115,3 +115,15 @@ def _handed_out(house: ModelHouse) -> Model:
     look(model)
     assert model.memory.out, "nothing was handed out"
     return model
+
+
+def test_a_database_that_takes_a_second_claim_is_noticed(model: ModelHouse) -> None:
+    """The service looks before it claims; that the unique index is there as well is tried at every claim."""
+    model.spoil("DROP INDEX uq_claim_live_or_spent")
+    try:
+        with pytest.raises(AssertionError, match="takes a second claim"):
+            _handed_out(model)
+    finally:
+        model.spoil(
+            "CREATE UNIQUE INDEX uq_claim_live_or_spent ON claim (obligation_id) WHERE state IN ('live', 'spent')"
+        )
