@@ -1,5 +1,6 @@
 """This run beside the last paid one: each difference has its name, and what is the same is only counted."""
 
+from collections.abc import Callable
 from time import process_time
 
 import pytest
@@ -292,8 +293,13 @@ def test_ten_times_the_lines_take_about_ten_times_as_long() -> None:
     def seconds(count: int) -> float:
         people = [(f"Jan{n} Jansen{n % 50}", f"NL{n:016d}", 100 + n) for n in range(count)]
         moved = [(f"J Jansen{n % 50}", f"BE{n:014d}", 101 + n) for n in range(count)]
-        begun = process_time()
-        compared(moved, people, known=[(name, iban) for name, iban, _ in people])
-        return process_time() - begun
+        known = [(name, iban) for name, iban, _ in people]
+        return min(_seconds_of(lambda: compared(moved, people, known=known)) for _ in range(3))
 
-    assert seconds(20_000) < 40 * seconds(2_000)
+    assert seconds(20_000) < 40 * seconds(2_000)  # a hundred times, if each line were compared with each
+
+
+def _seconds_of(work: Callable[[], object]) -> float:
+    begun = process_time()
+    work()
+    return process_time() - begun
