@@ -18,7 +18,9 @@ RUN /opt/loonstroom/venv/bin/python -m compileall -q /opt/loonstroom/app /opt/lo
 FROM python:3.11-slim-bookworm
 
 RUN groupadd --system --gid 10001 loonstroom \
-    && useradd --system --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin loonstroom
+    && useradd --system --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin loonstroom \
+    # What is mounted here outlives the container: the release counter.
+    && install --directory --owner=loonstroom --group=loonstroom --mode=0700 /var/lib/loonstroom
 
 COPY --from=build /opt/loonstroom /opt/loonstroom
 

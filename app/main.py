@@ -25,6 +25,7 @@ from app.core.ids import new_id
 from app.core.listening import Address, Bounds, server_config
 from app.core.migrating import is_at_head
 from app.core.rate_limits import Rate
+from app.core.release_counter import ReleaseCounter
 from app.core.resealing import sealing_name
 from app.core.settings import Settings
 from app.core.web import add_error_handlers, problem_response
@@ -82,6 +83,7 @@ def build(
         identifier_secret=settings.identifier_secret,
         sources=default_sources(settings, clock) if sources is None else sources,
         channels={} if channels is None else channels,
+        releases=ReleaseCounter(settings.release_counter_path),
         policy=Policy(
             environment=settings.environment.value,
             freshness_timeout_seconds=settings.freshness_timeout_seconds,
@@ -245,6 +247,10 @@ _COUNTS = {
     "loonstroom_connections_with_fault": (
         "Connections whose last question failed",
         "SELECT count(*) FROM connection WHERE fault IS NOT NULL AND deleted_at IS NULL",
+    ),
+    "loonstroom_system_holds": (
+        "Holds that bar every payment of this installation",
+        "SELECT count(*) FROM hold WHERE scope = 'system' AND lifted_at IS NULL",
     ),
     "loonstroom_jobs_waiting": (
         "Jobs that wait for a worker",

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import sqlalchemy as sa
 from fastapi.testclient import TestClient
 from pydantic import SecretStr
 
@@ -37,11 +38,17 @@ class BenchDatabase:
             "LOONSTROOM_ENCRYPTION_KEYS": ENCRYPTION_KEYS,
             "LOONSTROOM_IDENTIFIER_KEY": IDENTIFIER_KEY,
             "LOONSTROOM_HISTORY_KEY": HISTORY_KEY,
+            "LOONSTROOM_RELEASE_COUNTER": str(self._release_counter()),
             "LOONSTROOM_LOG_LEVEL": "ERROR",
             # What is measured is the work, not when somebody is told to call less often.
             "LOONSTROOM_WEBHOOKS_AT_ONCE": "1000000",
             "LOONSTROOM_WEBHOOKS_PER_SECOND": "100000",
         }
+
+    def _release_counter(self) -> Path:
+        """Return where this database's release counter is kept: beside the folder of its socket, removed with it."""
+        url = sa.make_url(self.app_url)
+        return Path(str(url.query["host"])) / f"{url.database}.release-counter"
 
     def service(self) -> Service:
         """Return the service, built on this database."""
@@ -49,6 +56,7 @@ class BenchDatabase:
             encryption_keys=SecretStr(ENCRYPTION_KEYS),
             identifier_key=SecretStr(IDENTIFIER_KEY),
             history_key=SecretStr(HISTORY_KEY),
+            release_counter=self._release_counter(),
         )
         return build(settings, database_url=self.app_url)
 

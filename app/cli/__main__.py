@@ -6,7 +6,7 @@ from types import FrameType
 
 import click
 
-from app.cli import histories, keys, service, setting_up
+from app.cli import histories, keys, restore, service, setting_up
 from app.cli.demo import demo
 from app.core.embedded import EmbeddedPostgresError
 from app.core.errors import AppError
@@ -18,7 +18,15 @@ def cli() -> None:
     """Loonstroom: a finished payroll run becomes an approved salary payment, once."""
 
 
-for command in (*service.COMMANDS, *setting_up.COMMANDS, *histories.COMMANDS, *keys.COMMANDS, demo):
+_COMMANDS = (
+    *service.COMMANDS,
+    *setting_up.COMMANDS,
+    *histories.COMMANDS,
+    *keys.COMMANDS,
+    *restore.COMMANDS,
+    demo,
+)
+for command in _COMMANDS:
     cli.add_command(command)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 import httpx
 import sqlalchemy as sa
+import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -22,6 +23,9 @@ from app.core.migrating import migrate as migrate_database
 from app.core.settings import SettingsError, load_settings, secret_files_open_to_others
 from app.jobs.working import STALLED_AFTER_SECONDS, work_alone
 from app.main import Service, create_app, create_server
+from app.payments import restored
+
+_LOG = structlog.get_logger(__name__)
 
 
 @click.command()
@@ -32,6 +36,7 @@ def serve(host: str | None, port: int | None, *, no_worker: bool) -> None:
     """Run the service, with a worker beside it."""
     with built_service(watchdog=True) as service:
         configure_logging(service.settings.log_level)
+        _look_at_counter(service)
         server = create_server(service, create_app(service, with_worker=not no_worker), host=host, port=port)
         _leave_to_stay()
         server.run()
@@ -54,6 +59,7 @@ def worker(concurrency: int | None) -> None:
     """Run a worker alone, here or on another machine with the same database."""
     with built_service(watchdog=True) as service:
         configure_logging(service.settings.log_level)
+        _look_at_counter(service)
         asyncio.run(
             work_alone(
                 service.conninfo,
@@ -61,6 +67,15 @@ def worker(concurrency: int | None) -> None:
                 concurrency=concurrency or service.settings.worker_concurrency,
             )
         )
+
+
+def _look_at_counter(service: Service) -> None:
+    """Put everything on hold before the first request when the database was set back."""
+    try:
+        restored.watch(service.context)
+    except SQLAlchemyError as error:
+        # No database yet, or one that is not migrated: readiness says so. Every hand-out looks again by itself.
+        _LOG.warning("release_counter_not_compared", error=type(error).__name__)
 
 
 @click.command()

@@ -20,6 +20,7 @@ _OPTIONS = (
     "-c timezone=UTC -c lock_timeout=10000 -c statement_timeout=60000 -c idle_in_transaction_session_timeout=120000"
 )
 _BEFORE_COMMIT = "before_commit"
+_AFTER_COMMIT = "after_commit"
 # Execution option of an engine: the keys that seal the history. `core.history` refuses to write without them.
 HISTORY_KEYS = "loonstroom_history_keys"
 # Execution option of an engine: for whom its transactions work, None for nobody.
@@ -125,13 +126,17 @@ def transaction(engine: Engine) -> Iterator[Session]:
     """Give a session; commit when the block ends well, roll everything back otherwise.
 
     What was registered with `before_commit` runs last, inside the same transaction: the history heads are locked after
-    every other lock, as short as possible.
+    every other lock, as short as possible. What was registered with `after_commit` runs when everything is committed
+    and the connection is back: an error there reaches the caller, and undoes nothing.
     """
     with Session(engine, expire_on_commit=False, autoflush=True) as session, session.begin():
         yield session
         hooks: list[Callable[[Session], None]] = session.info.pop(_BEFORE_COMMIT, [])
         for hook in hooks:
             hook(session)
+    followers: list[Callable[[], None]] = session.info.pop(_AFTER_COMMIT, [])
+    for follow in followers:
+        follow()
 
 
 @contextmanager
@@ -149,3 +154,8 @@ def before_commit(session: Session, hook: Callable[[Session], None]) -> None:
     hooks: list[Callable[[Session], None]] = session.info.setdefault(_BEFORE_COMMIT, [])
     if hook not in hooks:
         hooks.append(hook)
+
+
+def after_commit(session: Session, follow: Callable[[], None]) -> None:
+    """Run this once the session's transaction is committed, before its caller goes on; never after a rollback."""
+    session.info.setdefault(_AFTER_COMMIT, []).append(follow)

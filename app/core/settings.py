@@ -43,6 +43,7 @@ class Settings(BaseModel):
 
     environment: Environment = Environment.DEVELOPMENT
     data_dir: Path = Path("data")
+    release_counter: Path = Path("release-counter")
     database_url: SecretStr | None = None
     database_owner_url: SecretStr | None = None
     encryption_keys: SecretStr | None = None
@@ -101,12 +102,23 @@ class Settings(BaseModel):
         texts = {name: None if value is None else value.get_secret_value() for name, value in secrets.items()}
         if faults := production_faults(texts):
             raise ValueError("; ".join(sorted(faults)))
+        if not self.release_counter.is_absolute():
+            message = (
+                f"production needs {PREFIX}RELEASE_COUNTER: the whole path of a file that outlives this process and is "
+                "not restored together with the database (docs/operations.md)"
+            )
+            raise ValueError(message)
         return self
 
     @property
     def shows_api_docs(self) -> bool:
         """Whether `/docs` and `/openapi.json` are there: `auto` means everywhere but in production."""
         return self.api_docs == "on" or (self.api_docs == "auto" and self.environment is not Environment.PRODUCTION)
+
+    @property
+    def release_counter_path(self) -> Path:
+        """Where the release counter is kept: inside the data folder when it is not written as a whole path."""
+        return self.data_dir / self.release_counter
 
     @property
     def keyring(self) -> Keyring:

@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 from app.core.clock import Clock
 from app.core.crypto import Keyring
 from app.core.database import Principal, on_behalf_of
+from app.core.release_counter import ReleaseCounter
 from app.payments.ports import BankChannel, SourceKind
 
 
@@ -45,6 +46,7 @@ class Context:
     identifier_secret: bytes = field(repr=False)
     sources: Mapping[str, SourceKind]
     policy: Policy
+    releases: ReleaseCounter
     channels: Mapping[str, BankChannel] = field(default_factory=dict)
 
     def now(self) -> datetime:

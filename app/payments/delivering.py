@@ -11,7 +11,7 @@ from app.core.columns import any_of
 from app.core.database import transaction
 from app.core.errors import AppError, Conflict, Invalid, NotFound, Problem
 from app.core.history import HistoryActor
-from app.payments import bank_profiles, building, calendar, claims, holds, progress, reopening
+from app.payments import bank_profiles, building, calendar, claims, holds, progress, reopening, restored
 from app.payments.approving import check_account
 from app.payments.context import Context
 from app.payments.deciding import require_revision
@@ -81,7 +81,7 @@ class Asked:
 
 
 def hand_out(ctx: Context, session: Session, actor: Actor, batch_id: UUID, asked: Asked) -> HandOut:
-    """Return the stored bytes of a file. The caller commits before the first byte leaves.
+    """Return the stored bytes of a file. The caller commits, which counts the release, before the first byte leaves.
 
     Only the first hand-out marks the claims; every one is in the history with who fetched it before.
     """
@@ -90,6 +90,8 @@ def hand_out(ctx: Context, session: Session, actor: Actor, batch_id: UUID, asked
     file = _current_file(session, batch, asked.n)
     refuse_erased(batch)
     _check_mode(batch, asked)
+    if batch.mode == LinkMode.LIVE:
+        restored.refuse_behind(ctx, session, batch.employer_id)
     first = file.handed_out_at is None
     if first and batch.mode == LinkMode.LIVE:
         _release(ctx, session, batch, file)
@@ -98,6 +100,7 @@ def hand_out(ctx: Context, session: Session, actor: Actor, batch_id: UUID, asked
         raise Invalid(errors=[Problem(pointer="/reason", code="reason_missing", message=message)])
     details = {"message_id": file.message_id, "sha256": file.sha256, "first": first, "reason": asked.reason}
     tell(session, batch, event="file.handed_out", actor=actor.as_history(), now=ctx.now(), details=details)
+    restored.count_hand_out(ctx, session, batch, file)
     return HandOut(file=file, name=_name(session, batch, file), data=_bytes(ctx, batch, file), fetched_before=not first)
 
 
@@ -245,7 +248,9 @@ def send(ctx: Context, actor: Actor, batch_id: UUID, said: HandedIn, channel_nam
         file = _current_file(session, batch, said.n)
         if file.handed_out_at is not None:
             raise NotAllowedNow("The file was handed out already, so it may be at the bank; it is not sent as well.")
+        restored.refuse_behind(ctx, session, batch.employer_id)
         _release(ctx, session, batch, file)
+        restored.count_hand_out(ctx, session, batch, file)
         delivery = _begin(ctx, session, actor, batch, file, channel_name)
         data = _bytes(ctx, batch, file)
     answer = channel.send(data, message_id=file.message_id)

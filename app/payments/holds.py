@@ -1,15 +1,17 @@
 """Holds: rows that bar approving and handing out, each with its reason. Blocked is no status of a batch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
 from app.auth.actor import Actor
+from app.core import history
 from app.core.columns import any_of
 from app.core.errors import Conflict, NotFound
-from app.core.history import SYSTEM, HistoryActor
+from app.core.history import SYSTEM, Fact, HistoryActor
 from app.payments.context import Context
 from app.payments.locks import lock_batch
 from app.payments.models import Administration, Hold, HoldScope, PaymentBatch
@@ -39,7 +41,7 @@ def has(session: Session, batch: PaymentBatch, *, code: str) -> bool:
 
 
 def of_batch(session: Session, batch: PaymentBatch) -> list[Hold]:
-    """Return every hold that bars this batch: its own, its account's, its connection's, the system's."""
+    """Return every hold that bars this batch: its own and its account's, connection's, employer's, the system's."""
     return list(of_batches(session, [batch])[batch.id])
 
 
@@ -77,6 +79,7 @@ def _targets(batch: PaymentBatch, connections: Mapping[UUID, UUID]) -> set[tuple
         (HoldScope.BATCH, batch.id),
         (HoldScope.ACCOUNT, batch.debtor_account_id),
         (HoldScope.CONNECTION, connections.get(batch.administration_id)),
+        (HoldScope.EMPLOYER, batch.employer_id),
     }
 
 
@@ -84,8 +87,30 @@ def refuse_when_held(session: Session, batch: PaymentBatch) -> None:
     """Raise `Held` with every reason when something bars this batch."""
     found = of_batch(session, batch)
     if found:
-        reasons = [{"code": hold.code, "reason": hold.reason} for hold in found]
-        raise Held(" ".join(hold.reason for hold in found), extra={"holds": reasons})
+        raise held([(hold.code, hold.reason) for hold in found])
+
+
+def refuse_when_all_held(session: Session, employer_id: UUID) -> None:
+    """Raise `Held` when a hold bars everything, or everything of this employer."""
+    found = session.exec(
+        select(Hold)
+        .where(
+            col(Hold.lifted_at).is_(None),
+            sa.or_(
+                col(Hold.scope) == HoldScope.SYSTEM,
+                sa.and_(col(Hold.scope) == HoldScope.EMPLOYER, col(Hold.target_id) == employer_id),
+            ),
+        )
+        .order_by(col(Hold.placed_at))
+    ).all()
+    if found:
+        raise held([(hold.code, hold.reason) for hold in found])
+
+
+def held(reasons: Sequence[tuple[str, str]]) -> Held:
+    """Return the refusal that names these holds, each by code and reason."""
+    listed = [{"code": code, "reason": reason} for code, reason in reasons]
+    return Held(" ".join(reason for _, reason in reasons), extra={"holds": listed})
 
 
 def place(
@@ -128,7 +153,10 @@ def lift_own(ctx: Context, session: Session, actor: Actor, batch_id: UUID, hold_
     batch = lock_batch(session, batch_id)
     authorise(actor, batch, Action.LIFT_HOLD)
     hold = session.get(Hold, hold_id, with_for_update=True)
-    if hold is None or hold.scope != HoldScope.BATCH or hold.target_id != batch.id:
+    if hold is None or (hold.scope, hold.target_id) not in (
+        (HoldScope.BATCH, batch.id),
+        (HoldScope.EMPLOYER, batch.employer_id),
+    ):
         raise NotFound("No such hold on this batch.")
     if hold.lifted_at is not None:
         raise Conflict("The hold was lifted already.")
@@ -139,3 +167,64 @@ def lift_own(ctx: Context, session: Session, actor: Actor, batch_id: UUID, hold_
     details = {"code": hold.code, "reason": reason}
     tell(session, batch, event="batch.hold_lifted", actor=actor.as_history(), now=ctx.now(), details=details)
     return True
+
+
+def place_on_system(ctx: Context, session: Session, *, code: str, reason: str) -> bool:
+    """Put a hold on everything; False when one with this code is in force. Only the operator lifts it."""
+    if active(session, scope=HoldScope.SYSTEM, target_id=None, code=code):
+        return False
+    session.add(
+        Hold(id=ctx.new_id(), scope=HoldScope.SYSTEM, target_id=None, code=code, reason=reason, placed_at=ctx.now())
+    )
+    return True
+
+
+def lift_system(ctx: Context, session: Session, codes: Collection[str]) -> list[str]:
+    """Lift the holds on everything with these codes; return the codes of what was lifted."""
+    rows = session.exec(
+        select(Hold)
+        .where(Hold.scope == HoldScope.SYSTEM, col(Hold.code).in_(codes), col(Hold.lifted_at).is_(None))
+        .with_for_update()
+    ).all()
+    for hold in rows:
+        hold.lifted_at = ctx.now()
+        session.add(hold)
+    return sorted({hold.code for hold in rows})
+
+
+def place_on_employer(
+    ctx: Context, session: Session, employer_id: UUID, *, code: str, reason: str, actor: HistoryActor
+) -> bool:
+    """Put a hold on everything of an employer; two of its people lift it. False when it has one with this code."""
+    if active(session, scope=HoldScope.EMPLOYER, target_id=employer_id, code=code):
+        return False
+    session.add(
+        Hold(
+            id=ctx.new_id(),
+            scope=HoldScope.EMPLOYER,
+            target_id=employer_id,
+            code=code,
+            reason=reason,
+            placed_at=ctx.now(),
+            placed_by=actor.id,
+        )
+    )
+    _tell_employer(ctx, session, employer_id, event="employer.held", actor=actor, details={"code": code})
+    return True
+
+
+def lift_of_employer(ctx: Context, session: Session, hold: Hold, *, reason: str, actor: HistoryActor) -> None:
+    """Lift a hold on an employer."""
+    if hold.target_id is None:
+        raise NotFound("No such hold on an employer.")
+    hold.lifted_at, hold.lifted_by = ctx.now(), actor.id
+    session.add(hold)
+    details = {"code": hold.code, "reason": reason}
+    _tell_employer(ctx, session, hold.target_id, event="employer.hold_lifted", actor=actor, details=details)
+
+
+def _tell_employer(
+    ctx: Context, session: Session, employer_id: UUID, *, event: str, actor: HistoryActor, details: Mapping[str, Any]
+) -> None:
+    fact = Fact(organization_id=employer_id, event=event, actor=actor, occurred_at=ctx.now(), details=details)
+    history.record(session, fact)

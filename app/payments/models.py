@@ -145,6 +145,7 @@ class HoldScope(StrEnum):
     """What a hold bars."""
 
     SYSTEM = "system"
+    EMPLOYER = "employer"
     CONNECTION = "connection"
     ACCOUNT = "account"
     BATCH = "batch"
@@ -745,3 +746,17 @@ class Hold(SQLModel, table=True):
     placed_by: UUID | None = Field(default=None, foreign_key="user_account.id")
     lifted_at: datetime | None = moment(default=None)
     lifted_by: UUID | None = Field(default=None, foreign_key="user_account.id")
+
+
+class Installation(SQLModel, table=True):
+    """Which installation this database belongs to: the one row that tells its release counter from another's."""
+
+    __tablename__ = "installation"
+    __table_args__ = (
+        sa.UniqueConstraint("is_only", name="uq_installation_only"),
+        sa.CheckConstraint("is_only", name="ck_installation_only"),
+    )
+
+    id: UUID = Field(primary_key=True)
+    is_only: bool = Field(default=True, sa_column_kwargs={"server_default": sa.true()})
+    begun_at: datetime = moment()

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from app.core.history_sealing import seal_due
 from app.jobs.working import Work
-from app.payments import delivering, erasing, expiring, fetching, syncing, two_people
+from app.payments import delivering, erasing, expiring, fetching, restored, syncing, two_people
 from app.payments.context import Context
 
 
@@ -18,7 +18,8 @@ def work(ctx: Context) -> Work:
         fetching.fetch_run(ctx, UUID(run_id))
 
     def tick() -> None:
-        """Do what time brings: polls, acts that waited a day, unknown deliveries, warnings and ends."""
+        """Look whether the database was set back, then do what time brings: polls, acts that waited a day, ends."""
+        restored.watch(ctx)
         syncing.tick(ctx)
         two_people.apply_due(ctx)
         delivering.ask_about_unknown(ctx)

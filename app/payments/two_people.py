@@ -230,16 +230,20 @@ def _release(ctx: Context, session: Session, wanted: Wanted, actor: HistoryActor
 def _check_hold(ctx: Context, session: Session, wanted: Wanted) -> UUID:
     del ctx
     hold = session.get(Hold, wanted.target)
-    if hold is None or hold.scope != HoldScope.BATCH or hold.target_id is None:
-        raise NotFound("No such hold on a batch.")
+    if hold is None or hold.scope not in (HoldScope.BATCH, HoldScope.EMPLOYER) or hold.target_id is None:
+        raise NotFound("No such hold on a batch or an employer.")
     if hold.lifted_at is not None:
         raise Conflict("The hold was lifted already.")
+    if hold.scope == HoldScope.EMPLOYER:
+        return hold.target_id
     return _batch(session, hold.target_id).employer_id
 
 
 def _lift(ctx: Context, session: Session, wanted: Wanted, actor: HistoryActor) -> None:
     hold = session.get_one(Hold, wanted.target, with_for_update=True)
-    if hold.target_id is not None:
+    if hold.scope == HoldScope.EMPLOYER:
+        holds.lift_of_employer(ctx, session, hold, reason=wanted.reason, actor=actor)
+    elif hold.target_id is not None:
         holds.lift(ctx, session, _batch(session, hold.target_id), code=hold.code, actor=actor)
 
 

@@ -185,6 +185,29 @@ def test_a_hold_is_seen_by_whom_it_bars(town: Town, mine: Connection) -> None:
         mine.execute(hold)
 
 
+def test_a_hold_on_an_employer_is_lifted_by_its_people_and_placed_by_nobody_of_them(
+    town: Town, mine: Connection
+) -> None:
+    """Its own people see it and may lift it; they neither place one nor hold again; another employer sees nothing."""
+    place = sa.text(
+        "INSERT INTO hold (id, scope, target_id, code, reason, placed_at) "
+        "VALUES (gen_random_uuid(), 'employer', :employer, 'c', 'r', now())"
+    )
+    lift = sa.text("UPDATE hold SET lifted_at = now() WHERE scope = 'employer' AND lifted_at IS NULL")
+    change = sa.text("UPDATE hold SET reason = 'x' WHERE scope = 'employer'")
+    with transaction(town.ctx.service_engine) as session:
+        session.execute(place, {"employer": town.first.employer_id})
+    with on_behalf_of(town.ctx.request_engine, _boss_of(town.second)).connect() as theirs:
+        seen = theirs.execute(sa.text("SELECT count(*) FROM hold WHERE scope = 'employer'")).scalar_one()
+        reached = theirs.execute(lift).rowcount
+
+    assert (seen, reached) == (0, 0)
+    for forbidden in (place, change):
+        with pytest.raises(ProgrammingError, match="row-level security"), mine.begin_nested():
+            mine.execute(forbidden, {"employer": town.first.employer_id})
+    assert [mine.execute(each).rowcount for each in (lift, change)] == [1, 0]
+
+
 _APP = Path(__file__).parents[2] / "app"
 _DOOR = re.compile(r"\b(as_service|also_for|loonstroom_names|loonstroom_known|loonstroom_unattended)\(")
 # Where the service itself works: these build it, look for who is asking, or take webhooks, and no person's request.

@@ -22,6 +22,7 @@ GOOD = {
     "LOONSTROOM_ENCRYPTION_KEYS": f"{new_key_text('k2')},{new_key_text('k1')}",
     "LOONSTROOM_IDENTIFIER_KEY": token_urlsafe(32),
     "LOONSTROOM_HISTORY_KEY": new_key_text("h1"),
+    "LOONSTROOM_RELEASE_COUNTER": "/var/lib/loonstroom/release-counter",
 }
 _KEYRINGS = ("LOONSTROOM_ENCRYPTION_KEYS", "LOONSTROOM_HISTORY_KEY")
 _ADDRESSES = ("LOONSTROOM_DATABASE_URL", "LOONSTROOM_DATABASE_OWNER_URL")
@@ -41,6 +42,21 @@ def test_production_without_a_secret_is_refused(name: str) -> None:
 
     with pytest.raises(SettingsError, match=f"LOONSTROOM_{name}_FILE"):
         load_settings(rest)
+
+
+@pytest.mark.parametrize("path", [None, "release-counter"])
+def test_production_says_where_its_release_counter_is(path: str | None) -> None:
+    """In a container's own folder it would be gone with the next version, and nothing could be paid."""
+    rest = {key: value for key, value in GOOD.items() if key != "LOONSTROOM_RELEASE_COUNTER"}
+    with pytest.raises(SettingsError, match="LOONSTROOM_RELEASE_COUNTER: the whole path"):
+        load_settings(rest if path is None else {**rest, "LOONSTROOM_RELEASE_COUNTER": path})
+
+
+def test_elsewhere_the_release_counter_is_in_the_data_folder() -> None:
+    """A first run needs no setting; a whole path is taken as it is."""
+    inside = load_settings({"LOONSTROOM_DATA_DIR": "/srv/loonstroom"})
+    assert inside.release_counter_path == Path("/srv/loonstroom/release-counter")
+    assert load_settings(GOOD).release_counter_path == Path("/var/lib/loonstroom/release-counter")
 
 
 @pytest.mark.parametrize(

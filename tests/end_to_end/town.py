@@ -99,6 +99,7 @@ class RunningService:
             "LOONSTROOM_PUBLIC_URL": self.base_url,
             "LOONSTROOM_PORT": str(self.port),
             "LOONSTROOM_POKE_DELAY_SECONDS": "0.2",
+            "LOONSTROOM_DATA_DIR": str(self.log.parent / "data"),
             **self.changes,
         }
 
@@ -236,7 +237,7 @@ def running_town(database: TestDatabase, folder: Path, *arguments: str, **change
         service.start()
         stack.callback(service.stop)
         client = stack.enter_context(httpx.Client(base_url=service.base_url, trust_env=False, timeout=60))
-        ctx = build(town_settings(), database_url=database.app_url, sources={}).context
+        ctx = build(town_settings(folder), database_url=database.app_url, sources={}).context
         stack.callback(ctx.close)
         settled = settle(ctx, client)
         yield Town(
@@ -250,10 +251,11 @@ def running_town(database: TestDatabase, folder: Path, *arguments: str, **change
         )
 
 
-def town_settings() -> Settings:
-    """Return the settings of a service that is built here, with the keys of the one that runs."""
+def town_settings(folder: Path) -> Settings:
+    """Return the settings of a service that is built here, with keys and release counter of the one that runs."""
     return Settings(
         environment=Environment.TEST,
+        data_dir=folder / "data",
         encryption_keys=SecretStr(_KEYS),
         identifier_key=SecretStr(_IDENTIFIER_KEY),
         history_key=SecretStr(HISTORY_KEY),

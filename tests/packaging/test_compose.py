@@ -115,3 +115,14 @@ def test_every_file_that_is_mounted_exists() -> None:
         for volume in service.get("volumes", []):
             source = volume.split(":")[0]
             assert source in COMPOSE["volumes"] or (ROOT / source).is_file(), source
+
+
+@pytest.mark.parametrize("name", ["service", "worker"])
+def test_the_release_counter_outlives_the_container(name: str) -> None:
+    """It lies on a volume of its own, not on the database's: the two are never put back together."""
+    path = SERVICES[name]["environment"]["LOONSTROOM_RELEASE_COUNTER"]
+    mounts = dict(volume.split(":")[:2] for volume in SERVICES[name]["volumes"])
+    holding = [volume for volume, target in mounts.items() if Path(path).is_relative_to(target)]
+    assert holding == ["releases"]
+    assert "releases" in COMPOSE["volumes"]
+    assert not any(volume.startswith("releases:") for volume in SERVICES["database"]["volumes"])

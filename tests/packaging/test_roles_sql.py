@@ -129,7 +129,9 @@ def test_the_made_secrets_are_ones_production_accepts(folder: Path) -> None:
     secrets = _secrets(folder)
     environ = {f"LOONSTROOM_{path.name.upper()}_FILE": str(path) for path in secrets.iterdir()}
     del environ["LOONSTROOM_POSTGRES_PASSWORD_FILE"]  # PostgreSQL's own, not a setting of the service
-    settings = load_settings({**environ, "LOONSTROOM_ENVIRONMENT": "production"})
+    settings = load_settings(
+        {**environ, "LOONSTROOM_ENVIRONMENT": "production", "LOONSTROOM_RELEASE_COUNTER": str(folder / "counter")}
+    )
     assert settings.environment is Environment.PRODUCTION
     assert settings.keyring.current == "k1"
     assert settings.history_keys.current == "h1"

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import UUID
 
@@ -361,9 +363,14 @@ def _two_companies() -> dict[str, Any]:
 def fault_house(database: TestDatabase) -> Iterator[FaultHouse]:
     """Give a house on an empty database."""
     database.empty()
-    with run_simulator(_two_companies()) as nmbrs, fault_proxy(nmbrs.base_url) as proxy:
+    with (
+        TemporaryDirectory(prefix="faults-") as folder,
+        run_simulator(_two_companies()) as nmbrs,
+        fault_proxy(nmbrs.base_url) as proxy,
+    ):
         sources: dict[str, SourceKind] = {NmbrsSoapKind.name: _kind(proxy.base_url, _PATIENT_SECONDS)}
-        service: Service = build(town_settings(), database_url=database.app_url, sources=sources)
+        settings = town_settings(Path(folder))
+        service: Service = build(settings, database_url=database.app_url, sources=sources)
         try:
             with TestClient(create_app(service, with_worker=False), raise_server_exceptions=False) as client:
                 settled = settle(service.context, client)
