@@ -100,10 +100,13 @@ def until(holds: Callable[[], bool], what: str) -> None:
         threading.Event().wait(0.02)
 
 
+_OURS = "SELECT application_name FROM pg_stat_activity WHERE datname = current_database()"
+
+
 def _sessions(database: TestDatabase) -> set[str]:
     engine = sa.create_engine(database.superuser_url, poolclass=sa.NullPool)
     with engine.connect() as connection:
-        names = connection.execute(sa.text("SELECT application_name FROM pg_stat_activity")).scalars()
+        names = connection.execute(sa.text(_OURS)).scalars()
         return {name.rpartition(" ")[2] for name in names if name.startswith("loonstroom seals with")}
 
 
