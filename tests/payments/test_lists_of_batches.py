@@ -43,7 +43,7 @@ def test_holds_and_limits_are_asked_once_a_page(house: House) -> None:
         answer = house.boss.post(f"/v1/payment-batches/{batch['id']}/rejection", {"reason": "r"}, headers=shown)
         assert answer.is_success, answer.text
 
-    with _statements(house.ctx.engine) as sent:
+    with _statements(house.ctx.request_engine) as sent:
         page = house.boss.get("/v1/payment-batches").json()
 
     assert len(page) == 4
