@@ -185,10 +185,13 @@ def _breakage(aviary: Aviary, batch: Mapping[str, Any]) -> None:
         "ALTER TABLE finding_away RENAME TO finding",
         "ALTER TABLE credit_transfer ADD CONSTRAINT no_birds CHECK (creditor_name NOT LIKE '%Kanarie%') NOT VALID",
     )
-    run_id = _finish(aviary.town, period_start=12, period_end=12)
-    aviary.town.sync()
-    log = aviary.town.service.log
-    until(lambda: "no_birds" in log.read_text(encoding="utf-8", errors="replace"), f"the failing job of {run_id}")
+    try:
+        run_id = _finish(aviary.town, period_start=12, period_end=12)
+        aviary.town.sync()
+        log = aviary.town.service.log
+        until(lambda: "no_birds" in log.read_text(encoding="utf-8", errors="replace"), f"the failing job of {run_id}")
+    finally:
+        aviary.execute("ALTER TABLE credit_transfer DROP CONSTRAINT no_birds")
 
 
 @pytest.mark.slow
