@@ -10,6 +10,7 @@ from functools import cache
 from typing import Annotated, Any, cast
 from uuid import UUID
 
+import psycopg
 import structlog
 from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response, params
 from fastapi.dependencies.utils import get_flat_params
@@ -216,7 +217,7 @@ def add_error_handlers(app: FastAPI) -> None:
         return problem_response(_from_http(refusal))
 
     def database(_request: Request, error: Exception) -> Response:
-        _LOG.warning("database_error", error=type(error).__name__)
+        _LOG.warning("database_error", error=type(error).__name__, **_what_failed(error))
         return problem_response(_from_database(error))
 
     app.add_exception_handler(AppError, known)
@@ -233,6 +234,15 @@ def _methods_of(request: Request) -> set[str]:
         if re.fullmatch(re.sub(r"\\{[^/]+\\}", "[^/]+", re.escape(template)), request.scope["path"]):
             found |= {method.upper() for method in operations}
     return found
+
+
+def _what_failed(error: Exception) -> dict[str, str]:
+    """Return PostgreSQL's code, and which rule of which table refused: names of ours, no values."""
+    cause = getattr(error, "orig", None)
+    if not isinstance(cause, psycopg.Error):
+        return {}
+    said = {"code": cause.sqlstate, "table": cause.diag.table_name, "rule": cause.diag.constraint_name}
+    return {name: value for name, value in said.items() if value}
 
 
 def _from_database(error: Exception) -> AppError:

@@ -43,18 +43,26 @@ class Together:
 
         Raises what storing raised. A delivery that PostgreSQL refuses fails alone, whoever came with it.
         """
-        loop = asyncio.get_running_loop()
-        waiting = _Waiting(delivered=delivered, stored=loop.create_future())
         address = delivered.address
         if address in self._waiting:
+            waiting = _Waiting(delivered=delivered, stored=asyncio.get_running_loop().create_future())
             self._waiting[address].append(waiting)
-        else:
-            self._waiting[address] = [waiting]
-            # Without the variables of this request: its id is not that of the others.
-            task = loop.create_task(self._work_off(address), context=ContextVariables())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-        return await waiting.stored
+            return await waiting.stored
+        self._waiting[address] = []
+        try:
+            return await run_in_threadpool(self._store, address, [delivered])
+        finally:
+            self._go_on(address)
+
+    def _go_on(self, address: Address) -> None:
+        """Have those that came meanwhile stored by a task: the one that was alone has its answer to give."""
+        if not self._waiting[address]:
+            del self._waiting[address]
+            return
+        # Without the variables of that request: its id is not that of the others.
+        task = asyncio.get_running_loop().create_task(self._work_off(address), context=ContextVariables())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _work_off(self, address: Address) -> None:
         """Store what waits for an address until nothing does."""

@@ -197,6 +197,13 @@ def _break(app: FastAPI, ctx: Context) -> None:
         with transaction(ctx.engine) as session:
             session.execute(sa.text("SELECT pg_terminate_backend(pg_backend_pid())"))
 
+    @broken.get("/broken/rule")
+    def rule() -> None:
+        with transaction(ctx.engine) as session:
+            session.execute(
+                sa.text("INSERT INTO retention SELECT gen_random_uuid(), 1, 1, now(), gen_random_uuid()"), {}
+            )
+
     app.include_router(broken)
 
 
@@ -216,6 +223,16 @@ def test_a_value_that_does_not_fit_is_the_callers(app: FastAPI, ctx: Context) ->
     _break(app, ctx)
     with listening(app) as port:
         _assert_problem(speak(port, head("/broken/value")), 422, "not_storable")
+
+
+def test_the_rule_of_the_database_that_refused_is_logged(app: FastAPI, ctx: Context) -> None:
+    """A 500 because a row broke a rule of a table: the log names both, and no value."""
+    _break(app, ctx)
+    with capture_logs() as logs, listening(app) as port:
+        _assert_problem(speak(port, head("/broken/rule")), 500, "internal_error")
+    said = next(each for each in logs if each["event"] == "database_error")
+    assert (said["error"], said["table"], said["code"][:2]) == ("IntegrityError", "retention", "23")
+    assert said["rule"].startswith(("ck_", "fk_", "retention_")), said
 
 
 def test_a_database_that_goes_away_is_said_to(app: FastAPI, ctx: Context) -> None:
