@@ -3,6 +3,7 @@
 import tempfile
 from itertools import chain
 from pathlib import Path
+from statistics import median
 
 from tests.end_to_end.commit_kills import CommitOutcome, kill_at_commits, stage
 from tests.end_to_end.durable import durable_postgres
@@ -11,8 +12,8 @@ from tests.end_to_end.kills import Journal, strike_under_load
 from tests.support.postgres import remove_shared_folder, running_database
 
 _EVERY_COMMIT_FROM = 100  # from this count on no commit is left out
-_BACK_SECONDS = 3.0
-_MARGIN = 5.0  # for a machine that does other things as well
+_BACK_SECONDS = 3.0  # the median of each kind of strike
+_MARGIN = 5.0  # for a single one, on a machine that does other things as well
 
 
 def _say(line: str) -> str:
@@ -31,13 +32,15 @@ def _under_load(count: int, seed: int) -> str:
     with tempfile.TemporaryDirectory(prefix="prove-") as folder, split_town(Path(folder)) as split:
         journal = Journal(Path(folder) / "journal")
         outcome = strike_under_load(split.town, journal, split.strikes(), count=count, seed=seed, most_runs=150)
+    usual = max(map(median, outcome.recoveries.values()))
     slowest = max(chain.from_iterable(outcome.recoveries.values()))
     limit = _BACK_SECONDS * _MARGIN
+    assert usual < _BACK_SECONDS, f"{usual:.1f} s, usually, until a webhook was taken again: {outcome.told()}"
     assert slowest < limit, f"{slowest:.1f} s until a webhook was taken again: {outcome.told()}"
     return (
         f"{outcome.kills} strikes under load, {outcome.webhooks} acknowledged webhooks, {outcome.put_off} put off, "
-        f"{outcome.runs} runs: nothing lost, nothing doubled; {outcome.told()} (wanted {_BACK_SECONDS:.0f} s, "
-        f"judged at {limit:.0f} s)"
+        f"{outcome.runs} runs: nothing lost, nothing doubled; {outcome.told()} (at most {_BACK_SECONDS:.0f} s, "
+        f"one alone {limit:.0f} s)"
     )
 
 

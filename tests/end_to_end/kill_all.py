@@ -10,7 +10,7 @@ import httpx
 
 from tests.end_to_end.durable import DurablePostgres, durable_postgres
 from tests.end_to_end.kills import Strike, kill_service
-from tests.end_to_end.town import Town, running_town, until
+from tests.end_to_end.town import STRANGER, Town, running_town, until
 from tests.end_to_end.workers import RunningWorker
 
 
@@ -45,14 +45,14 @@ class SplitTown:
         base, webhook = self.town.service.base_url, self.town.webhook_url
         until(lambda: _status(f"{base}/readyz") == httpx.codes.SERVICE_UNAVAILABLE, "readiness to be denied")
         assert _status(f"{base}/healthz") == httpx.codes.OK, "the service is not alive any more"
-        answer = httpx.post(webhook, content=b"{}", trust_env=False, timeout=15)
+        answer = STRANGER.post(webhook, content=b"{}", timeout=15)
         assert answer.status_code == httpx.codes.SERVICE_UNAVAILABLE, f"{answer.status_code} {answer.text}"
         assert answer.headers["retry-after"], "nothing says when to come back"
         assert answer.json()["code"] == "database_unavailable", answer.text
 
 
 def _status(url: str) -> int:
-    return httpx.get(url, trust_env=False, timeout=15).status_code
+    return STRANGER.get(url, timeout=15).status_code
 
 
 @contextmanager

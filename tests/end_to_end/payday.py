@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 import httpx
 
 from app.auth.models import Role
-from tests.end_to_end.town import COMPANY, Town, until
+from tests.end_to_end.town import COMPANY, STRANGER, Town, until
 from tests.payments.status_report_samples import Block, Line, Report
 from tests.support.house import PIN, Person, add_person
 
@@ -82,7 +82,7 @@ class Payday:
     def _post_webhook(self, body: bytes) -> httpx.Response:
         self.posted[sha256(body).hexdigest()] += 1
         headers = {"Content-Type": "application/json"}
-        return httpx.post(self.town.webhook_url, content=body, headers=headers, trust_env=False, timeout=60)
+        return STRANGER.post(self.town.webhook_url, content=body, headers=headers, timeout=60)
 
     def wait_for_batch(self) -> None:
         """Wait until the run is a batch and no worker has anything left to do."""

@@ -31,6 +31,9 @@ PATIENCE_SECONDS = 60.0
 _KEYS = new_key_text("k1")
 _IDENTIFIER_KEY = "an identifier key for tests, long enough"
 Found = TypeVar("Found")
+# A connection for each call, as strangers make them. A client of its own for each call would read the certificates of
+# the whole world each time, which costs more than the answer, and takes it from what is being watched.
+STRANGER = httpx.Client(trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
 
 
 def until(look: Callable[[], Found], what: str, *, seconds: float = PATIENCE_SECONDS) -> Found:
@@ -107,7 +110,7 @@ class RunningService:
         assert self.process is not None
         assert self.process.poll() is None, self.log.read_text(encoding="utf-8", errors="replace")[-3000:]
         try:
-            return httpx.get(f"{self.base_url}/readyz", trust_env=False, timeout=5).is_success
+            return STRANGER.get(f"{self.base_url}/readyz", timeout=5).is_success
         except httpx.TransportError:
             return False
 
