@@ -9,6 +9,7 @@ from fastapi.testclient import TestClient
 
 from app.main import Service
 from app.payments.context import Context
+from app.webhooks.api import READ_SECONDS
 from tests.contracts.fake_source import FakePayroll
 from tests.http.connected import Source, connected
 from tests.http.sockets import connect, head, listening, read_answer
@@ -56,6 +57,21 @@ def test_a_stranger_is_answered_before_the_body_is_read(app: FastAPI, ctx: Conte
     assert (answer.status, answer.problem["code"], answer.headers["connection"]) == (404, "not_found", "close")
     with ctx.engine.connect() as connection:
         assert connection.execute(sa.text("SELECT count(*) FROM webhook_delivery")).scalar_one() == 0
+
+
+def test_an_address_that_was_in_use_is_a_strangers_again(
+    app: FastAPI, client: TestClient, clock: FakeClock, source: Source
+) -> None:
+    """The first webhook after its end is read and refused; from the next on no byte of a body is needed."""
+    token = _token(source)
+    assert _shape(client, token)[0] == 202
+    assert source.boss.post(f"/v1/connections/{source.connection_id}/webhook-token").status_code == 201
+    clock.forward(hours=73)
+    assert _shape(client, token)[0] == 404
+    in_time = READ_SECONDS / 2  # a body that was waited for would take all of it
+    with listening(app) as port, connect(port, seconds=in_time) as connection:
+        connection.sendall(head(PATH.format(token), "Content-Length: 60000", method="POST"))
+        assert read_answer(connection, "POST").status == 404
 
 
 def test_only_the_hash_of_a_token_is_kept(ctx: Context, source: Source) -> None:

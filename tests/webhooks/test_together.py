@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from uuid import UUID
 
 import pytest
@@ -129,6 +130,22 @@ def test_when_the_database_is_away_nobody_waits_for_every_other() -> None:
         assert await _outcomes(tasks) == [True, OperationalError, OperationalError]
         assert shelf.groups == [[b"first"], [b"a", b"b"]]
         assert await together.store(_webhook(b"a"))
+
+    asyncio.run(run())
+
+
+def test_a_group_is_not_stored_in_the_name_of_one_request() -> None:
+    """The request id, which every line of the log carries, is of the one that was alone; not of those that waited."""
+    name = ContextVar("name", default="nobody")
+
+    async def run() -> None:
+        names: list[str] = []
+        shelf = Shelf(lambda _: names.append(name.get()))
+        name.set("first")
+        tasks = await _while_one_is_stored(Together(shelf.store), shelf, b"a")
+        shelf.go_on()
+        assert await _outcomes(tasks) == [True, True]
+        assert names == ["first", "nobody"]
 
     asyncio.run(run())
 
