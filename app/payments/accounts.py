@@ -9,12 +9,14 @@ from uuid import UUID
 
 from sqlmodel import Session, col, select
 
+from app.auth import proposals
 from app.auth.actor import Actor
 from app.auth.models import Role
 from app.core import history
 from app.core.clock import amsterdam_date
+from app.core.database import transaction
 from app.core.errors import Conflict, Invalid, NotFound, Problem
-from app.core.history import Fact
+from app.core.history import SYSTEM, Fact, HistoryActor
 from app.payments import bank_profiles, claims, iban, revising
 from app.payments.characters import clean
 from app.payments.context import Context
@@ -70,7 +72,7 @@ def add_account(ctx: Context, session: Session, actor: Actor, wanted: NewAccount
     )
     session.add(account)
     session.flush()
-    _tell(ctx, session, actor, account, "account.added", {"schema": account.file_schema})
+    _tell(ctx, session, actor.as_history(), account, "account.added", {"schema": account.file_schema})
     return account
 
 
@@ -129,7 +131,7 @@ def confirm_account(
     account.state, account.confirmed_at, account.confirmed_by = AccountState.CONFIRMED, ctx.now(), actor.user_id
     session.add(account)
     details = {"authorised_person": stated.authorised_person, "evidence": stated.evidence}
-    _tell(ctx, session, actor, account, "account.confirmed", details)
+    _tell(ctx, session, actor.as_history(), account, "account.confirmed", details)
     _revise_pending(ctx, session, actor, account)
     return account
 
@@ -150,7 +152,14 @@ def change_account(
     if changes.get("state") == AccountState.SUSPENDED:
         account.state = AccountState.SUSPENDED
     session.add(account)
-    _tell(ctx, session, actor, account, "account.changed", {name: str(value) for name, value in changes.items()})
+    _tell(
+        ctx,
+        session,
+        actor.as_history(),
+        account,
+        "account.changed",
+        {name: str(value) for name, value in changes.items()},
+    )
     _revise_pending(ctx, session, actor, account)
     return account
 
@@ -220,12 +229,44 @@ def limits_of(ctx: Context, session: Session, account_id: UUID) -> LimitView:
     setting = _in_force(row, amsterdam_date(ctx.now()))
     if row.pending is None or row.pending_since is None:
         return LimitView(setting=setting, is_set=True)
+    if not _asker_is_admin(ctx, session, account_id, row):
+        return LimitView(setting=setting, is_set=True)  # who asked has left: it waits for nobody any more
     pending = _stored(row.pending)
     until = row.pending_since + RAISE_WAITS
     if until <= ctx.now():
         is_over = pending.ends_on is not None and pending.ends_on < amsterdam_date(ctx.now())
         return LimitView(setting=setting if is_over else pending, is_set=True)
     return LimitView(setting=setting, is_set=True, pending=pending, pending_by=row.pending_by, pending_until=until)
+
+
+def _asker_is_admin(ctx: Context, session: Session, account_id: UUID, row: PaymentLimit) -> bool:
+    employer_id = session.get_one(DebtorAccount, account_id).employer_id
+    return row.pending_by in proposals.deciders(session, employer_id, amsterdam_date(ctx.now()), Role.ADMIN)
+
+
+def settle_raises(ctx: Context) -> int:
+    """Write down the raises whose day of waiting is over; return how many: they stay when who asked leaves later."""
+    with transaction(ctx.engine) as session:
+        due = select(PaymentLimit.debtor_account_id).where(col(PaymentLimit.pending_since) <= ctx.now() - RAISE_WAITS)
+        accounts = list(session.exec(due))
+    return sum(_settle_raise(ctx, account_id) for account_id in accounts)
+
+
+def _settle_raise(ctx: Context, account_id: UUID) -> bool:
+    with transaction(ctx.engine) as session:
+        account = lock_accounts(session, {account_id})[account_id]
+        row = session.get_one(PaymentLimit, account_id)
+        now = limits_of(ctx, session, account_id)
+        if row.pending is None or row.pending_by is None or now.pending is not None:
+            return False
+        is_raised = now.setting == _stored(row.pending)
+        wanted, asked_by = row.pending, row.pending_by
+        later = _reverts_to(row, now.setting, amsterdam_date(ctx.now()))
+        _put(ctx, row, asked_by if is_raised else row.set_by, now.setting, reverts_to=later)
+        session.add(row)
+        event = "limit.raised" if is_raised else "limit.raise_ended"
+        _tell(ctx, session, SYSTEM, account, event, wanted)
+        return is_raised
 
 
 def _in_force(row: PaymentLimit, today: date) -> LimitSetting:
@@ -258,23 +299,33 @@ def set_limits(ctx: Context, session: Session, actor: Actor, account_id: UUID, w
     row = session.get(PaymentLimit, account.id)
     if row is None:
         row = PaymentLimit(debtor_account_id=account.id, set_at=ctx.now(), set_by=actor.user_id)
-        _put(ctx, row, actor, wanted, reverts_to=None)
+        _put(ctx, row, actor.user_id, wanted, reverts_to=None)
         event = "limit.set"
-    elif not _raises(before.setting, wanted):
-        _put(ctx, row, actor, wanted, reverts_to=before.setting)
-        event = "limit.lowered"
-    elif before.pending == wanted and before.pending_by != actor.user_id:
-        _put(ctx, row, actor, wanted, reverts_to=before.setting)
-        event = "limit.raised"
     else:
-        _put(ctx, row, actor, before.setting, reverts_to=_reverts_to(row, before.setting, amsterdam_date(ctx.now())))
-        row.pending = _as_stored(wanted)
-        row.pending_by, row.pending_since = actor.user_id, ctx.now()
-        event = "limit.raise_asked"
+        later = _reverts_to(row, before.setting, amsterdam_date(ctx.now()))
+        if not (_raises(before.setting, wanted) or _raises_later(before.setting, later, wanted)):
+            _put(ctx, row, actor.user_id, wanted, reverts_to=_after(before.setting, later, wanted))
+            event = "limit.lowered"
+        elif before.pending == wanted and before.pending_by != actor.user_id:
+            _put(ctx, row, actor.user_id, wanted, reverts_to=_after(before.setting, later, wanted))
+            event = "limit.raised"
+        else:
+            _put(ctx, row, actor.user_id, before.setting, reverts_to=later)
+            row.pending = _as_stored(wanted)
+            row.pending_by, row.pending_since = actor.user_id, ctx.now()
+            event = "limit.raise_asked"
     session.add(row)
     session.flush()
-    _tell(ctx, session, actor, account, event, _as_stored(wanted))
+    _tell(ctx, session, actor.as_history(), account, event, _as_stored(wanted))
     return limits_of(ctx, session, account.id)
+
+
+def _after(in_force: LimitSetting, later: LimitSetting | None, wanted: LimitSetting) -> LimitSetting:
+    """Return what holds after the last day of `wanted`: never more than holds then without it."""
+    if later is None:
+        return in_force
+    ends_first = wanted.ends_on is not None and in_force.ends_on is not None and wanted.ends_on < in_force.ends_on
+    return _lowest(in_force, later) if ends_first else later
 
 
 def _check_setting(ctx: Context, wanted: LimitSetting) -> None:
@@ -288,19 +339,38 @@ def _check_setting(ctx: Context, wanted: LimitSetting) -> None:
 
 def _reverts_to(row: PaymentLimit, in_force: LimitSetting, today: date) -> LimitSetting | None:
     """Return what holds after the last day of the limits in force, be they a raise whose day of waiting is over."""
-    if row.pending is not None and _stored(row.pending) == in_force:
-        return _in_force(row, today)
-    return None if row.reverts_to is None else _stored(row.reverts_to)
+    if in_force.ends_on is None:
+        return None
+    own, after_own = _in_force(row, today), None if row.reverts_to is None else _stored(row.reverts_to)
+    if row.pending is None or _stored(row.pending) != in_force:
+        return after_own
+    return own if own.ends_on is None or after_own is None else _lowest(own, after_own)
+
+
+def _raises_later(in_force: LimitSetting, later: LimitSetting | None, wanted: LimitSetting) -> bool:
+    """Say whether limits that are no raise today are one after the last day of those in force, which they outlast."""
+    outlasts = wanted.ends_on is None or (in_force.ends_on is not None and wanted.ends_on > in_force.ends_on)
+    return later is not None and outlasts and _raises(later, wanted)
+
+
+def _lowest(one: LimitSetting, other: LimitSetting) -> LimitSetting:
+    """Return the stricter of two settings for each kind, without a last day."""
+    second = other.columns()
+    given = {
+        column: [cents for cents in (value, second[column]) if cents is not None]
+        for column, value in one.columns().items()
+    }
+    return _setting({column: min(values, default=None) for column, values in given.items()})
 
 
 def _put(
-    ctx: Context, row: PaymentLimit, actor: Actor, setting: LimitSetting, *, reverts_to: LimitSetting | None
+    ctx: Context, row: PaymentLimit, set_by: UUID, setting: LimitSetting, *, reverts_to: LimitSetting | None
 ) -> None:
     for column, value in setting.columns().items():
         setattr(row, column, value)
     row.ends_on = setting.ends_on
     row.reverts_to = None if setting.ends_on is None or reverts_to is None else _as_stored(reverts_to)
-    row.set_at, row.set_by = ctx.now(), actor.user_id
+    row.set_at, row.set_by = ctx.now(), set_by
     row.pending = row.pending_by = row.pending_since = None
 
 
@@ -335,12 +405,12 @@ def accounts_of(session: Session, employer_id: UUID) -> list[DebtorAccount]:
 
 
 def _tell(
-    ctx: Context, session: Session, actor: Actor, account: DebtorAccount, event: str, details: Mapping[str, Any]
+    ctx: Context, session: Session, actor: HistoryActor, account: DebtorAccount, event: str, details: Mapping[str, Any]
 ) -> None:
     fact = Fact(
         organization_id=account.employer_id,
         event=event,
-        actor=actor.as_history(),
+        actor=actor,
         occurred_at=ctx.now(),
         details={"debtor_account_id": str(account.id), "iban": account.iban, **details},
     )

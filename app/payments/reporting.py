@@ -63,6 +63,7 @@ RESULTS: Mapping[str, str] = {
     "limit.lowered": "Betaallimiet verlaagd",
     "limit.raised": "Betaallimiet verhoogd",
     "limit.raise_asked": "Verhoging betaallimiet gevraagd",
+    "limit.raise_ended": "Verhoging betaallimiet vervallen",
     "connection.added": "Koppeling toegevoegd",
     "connection.credentials_changed": "Inloggegevens koppeling gewijzigd",
     "connection.checked": "Koppeling getest",

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from app.core.history_sealing import seal_due
 from app.jobs.working import Work
-from app.payments import delivering, erasing, expiring, fetching, restored, syncing, two_people
+from app.payments import accounts, delivering, erasing, expiring, fetching, restored, syncing, two_people
 from app.payments.context import Context
 
 
@@ -22,6 +22,7 @@ def work(ctx: Context) -> Work:
         restored.watch(ctx)
         syncing.tick(ctx)
         two_people.apply_due(ctx)
+        accounts.settle_raises(ctx)
         delivering.ask_about_unknown(ctx)
         expiring.expire(ctx)
         expiring.note_attention(ctx)

@@ -7,6 +7,7 @@ import pytest
 from app.auth import people
 from app.auth.models import Role, Scope
 from app.core.database import transaction
+from app.payments import accounts
 from app.payments.context import Context
 from tests.contracts.fake_source import FakePayroll, right_missing, unreachable
 from tests.support.clock import FakeClock
@@ -165,6 +166,69 @@ def test_a_raise_that_ends_leaves_the_limit_before_it(house: House, clock: FakeC
 
     assert [answer.status_code for answer in answers] == [202, 200]
     assert (during, after) == ("90000.00", "50000.00")
+
+
+def _limit(house: House, person: Person, amount: str, **more: str) -> int:
+    path = f"/v1/debtor-accounts/{house.account_id}/payment-limit"
+    return person.call("PUT", path, json={"per_batch": {"amount": amount}, **more}).status_code
+
+
+def _limit_now(house: House) -> str:
+    path = f"/v1/debtor-accounts/{house.account_id}/payment-limit"
+    return str(house.boss.get(path).json()["per_batch"]["limit"]["amount"])
+
+
+def test_one_person_makes_no_lasting_limit_of_a_raise_that_ends(house: House, clock: FakeClock) -> None:
+    """Less than what is in force today, for longer than it is in force, is a raise: it waits for a second person."""
+    admin = house.second_person("admin2", Role.ADMIN)
+    for person in (house.boss, admin):
+        _limit(house, person, "90000.00", ends_on="2026-11-30")
+
+    tried = [_limit(house, house.boss, "89999.00"), _limit(house, house.boss, "89999.00", ends_on="2026-12-31")]
+    done = _limit(house, house.boss, "80000.00", ends_on="2026-11-28")
+    between = _limit_now(house)
+    clock.forward(days=14)
+
+    assert (tried, done, between) == ([202, 202], 200, "80000.00")
+    assert _limit_now(house) == "50000.00"
+
+
+def test_a_lowering_that_ends_first_gives_no_more_than_it_found(house: House, clock: FakeClock) -> None:
+    """Lowered until the 30th and, within that, lowered until the 28th: on the 29th the first lowering holds still."""
+    _limit(house, house.boss, "1000.00", ends_on="2026-11-30")
+    _limit(house, house.boss, "900.00", ends_on="2026-11-28")
+    clock.forward(days=11)
+
+    assert _limit_now(house) == "1000.00"
+
+
+def test_a_raise_asked_by_somebody_who_left_is_none(house: House, ctx: Context, clock: FakeClock) -> None:
+    """Neither after its day nor with the word of another: who asked no longer decides there."""
+    admin = house.second_person("admin2", Role.ADMIN)
+    _limit(house, admin, "90000.00")
+    with transaction(ctx.engine) as session:
+        people.end_membership(session, act(ctx), user_id=admin.id, organization_id=house.employer_id, role=Role.ADMIN)
+
+    clock.forward(hours=25)
+    waited = _limit_now(house)
+    settled = accounts.settle_raises(ctx)
+    confirmed = _limit(house, house.boss, "90000.00")
+
+    assert (waited, settled, confirmed, _limit_now(house)) == ("50000.00", 0, 202, "50000.00")
+    assert house.events()[-2:] == ["limit.raise_ended", "limit.raise_asked"]
+
+
+def test_a_raise_that_waited_stays_when_who_asked_leaves_later(house: House, ctx: Context, clock: FakeClock) -> None:
+    """Once its day is over it is written down as the limit, and is nobody's wish any more."""
+    admin = house.second_person("admin2", Role.ADMIN)
+    _limit(house, admin, "90000.00")
+    clock.forward(hours=25)
+    settled = [accounts.settle_raises(ctx), accounts.settle_raises(ctx)]
+    with transaction(ctx.engine) as session:
+        people.end_membership(session, act(ctx), user_id=admin.id, organization_id=house.employer_id, role=Role.ADMIN)
+
+    assert (settled, _limit_now(house)) == ([1, 0], "90000.00")
+    assert house.events()[-2:] == ["limit.raised", "member.removed"]
 
 
 def test_where_two_are_needed_one_of_them_is_no_program(house: House, ctx: Context) -> None:
