@@ -6,7 +6,7 @@ from uuid import UUID
 
 from app.core.database import transaction
 from app.core.errors import Conflict
-from app.payments import fetching
+from app.payments import fetching, readings
 from app.payments.context import Context
 from app.payments.errors import FaultKind, SourceFault, SourceUnreachable, UnreadableDocument
 from app.payments.models import PaymentBatch, PayrollRun
@@ -45,7 +45,9 @@ def ensure_fresh(ctx: Context, batch_id: UUID, *, is_acknowledged: bool) -> Sour
         run = session.get_one(PayrollRun, batch.run_id)
         if run.source_kind == "upload":
             return SourceState.UPLOAD
-        if ctx.now() - batch.source_equal_at <= FRESH_FOR:
+        # What was uploaded in the place of what the source says is not what the source says.
+        is_uploaded = readings.is_uploaded(session, batch.reading_id)
+        if not is_uploaded and ctx.now() - batch.source_equal_at <= FRESH_FOR:
             return SourceState.EQUAL
         may_ask = fetching.can_be_asked(session, run)
     stands_in = is_acknowledged and ctx.now() - batch.source_equal_at <= STANDS_IN_FOR

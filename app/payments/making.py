@@ -132,7 +132,7 @@ def _new_batch(ctx: Context, session: Session, setting: Setting) -> PaymentBatch
         requested_execution_date=_execution_date(ctx, session, setting),
         number_of_transactions=0,
         control_sum_cents=0,
-        source_equal_at=now,
+        source_equal_at=setting.reading.row.fetched_at,
         created_at=now,
         updated_at=now,
     )

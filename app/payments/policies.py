@@ -15,7 +15,7 @@ from app.core import history
 from app.core.clock import amsterdam_date
 from app.core.errors import Invalid
 from app.core.history import Fact, HistoryActor
-from app.payments import accounts, claims
+from app.payments import accounts, claims, readings
 from app.payments.context import Context
 from app.payments.limits import exceeded
 from app.payments.models import Administration as AdministrationRow
@@ -32,6 +32,8 @@ from app.payments.models import (
     TransferStatus,
 )
 from app.payments.tiers import ONE_APPROVER, Given, Requirement, Situation, requirement, tier_problems
+
+_UPLOAD = "upload"
 
 
 def tiers_of(session: Session, employer_id: UUID) -> Sequence[Mapping[str, int]]:
@@ -148,13 +150,17 @@ def _over_soft_limit(ctx: Context, session: Session, batch: PaymentBatch) -> boo
 
 
 def _is_upload_beside_live(session: Session, batch: PaymentBatch) -> bool:
+    """Say whether a batch comes from a file that was uploaded beside a live connection, as a run of its own or not."""
     statement = (
-        select(Connection.kind)
+        select(Connection.kind, PayrollRun.source_kind)
         .join(AdministrationRow, col(AdministrationRow.connection_id) == col(Connection.id))
         .join(PayrollRun, col(PayrollRun.administration_id) == col(AdministrationRow.id))
-        .where(PayrollRun.id == batch.run_id, PayrollRun.source_kind == "upload", Connection.kind != "upload")
+        .where(PayrollRun.id == batch.run_id)
     )
-    return session.exec(statement).first() is not None
+    connection_kind, source_kind = session.exec(statement).one()
+    if connection_kind == _UPLOAD:
+        return False
+    return source_kind == _UPLOAD or readings.is_uploaded(session, batch.reading_id)
 
 
 def may_change(actor: Actor, employer_id: UUID) -> None:

@@ -56,6 +56,12 @@ def readings_taken_in(session: Session, run_id: UUID) -> frozenset[UUID]:
     return frozenset(session.exec(taken))
 
 
+def is_uploaded(session: Session, reading_id: UUID) -> bool:
+    """Say whether a reading is a file that somebody uploaded: a source is always asked for a payment date."""
+    asked = select(SourceReading.payment_date_asked).where(SourceReading.id == reading_id)
+    return session.exec(asked).one() is None
+
+
 def is_contradicted(session: Session, run_id: UUID, reading: Reading, *, known: frozenset[UUID]) -> bool:
     """Say whether a reading that was taken in since (not among those `known` when it was asked for) says otherwise.
 

@@ -51,7 +51,7 @@ def rewrite_batch(
     session.execute(
         sa.update(PaymentBatch)
         .where(col(PaymentBatch.id) == batch.id)
-        .values(source_equal_at=ctx.now(), reading_id=setting.reading.row.id)
+        .values(source_equal_at=setting.reading.row.fetched_at, reading_id=setting.reading.row.id)
     )
     session.refresh(batch)
     changed = sum(each.is_changed for each in rewritten)

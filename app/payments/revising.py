@@ -188,14 +188,15 @@ def _facts(
     comparison: Comparison,
 ) -> rules.BatchFacts:
     run = session.get_one(PayrollRun, batch.run_id)
-    extras = session.get_one(SourceReading, batch.reading_id).extras or {}
+    reading = session.get_one(SourceReading, batch.reading_id)
+    extras = reading.extras or {}
     return rules.BatchFacts(
         debtor_iban=account.iban,
         requested_execution_date=batch.requested_execution_date,
         today=amsterdam_date(ctx.now()),
         run_description=run.description,
         run_is_locked=run.is_locked,
-        is_upload=run.source_kind == "upload",
+        is_upload=run.source_kind == "upload" or reading.payment_date_asked is None,
         source_debtor_iban=extras.get("source_debtor_iban"),
         source_execution_date=_read_date(extras.get("source_execution_date")),
         people_in_run=extras.get("people_in_run"),

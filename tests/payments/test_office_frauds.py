@@ -5,9 +5,10 @@ from typing import Any
 
 import httpx2
 
-from tests.contracts.fake_source import FakePayroll
+from tests.contracts.fake_source import FakePayroll, unreachable
 from tests.payments.payments_of import dutch_iban
-from tests.support.connected import add_connection, connect
+from tests.support.clock import FakeClock
+from tests.support.connected import Connected, add_connection, connect
 from tests.support.house import (
     PIN,
     SECOND_IBAN,
@@ -193,6 +194,76 @@ def test_an_upload_beside_a_live_connection_takes_two_approvers(house: House, pa
 
     assert (first["status"], first["approval_reasons"]) == ("pending", ["upload_beside_live_connection"])
     assert then["status"] == "approved"
+
+
+def _upload_as(person: Person, connected: Connected, data: bytes) -> httpx2.Response:
+    """Upload a file under the name of the run that the package has."""
+    run = connected.runs()[0]
+    return person.call(
+        "POST",
+        f"/v1/administrations/{connected.administration_id}/payroll-files",
+        content=data,
+        params={"year": run["year"], "period": run["period"], "run_number": run["number"]},
+        headers={"Content-Type": "application/xml"},
+    )
+
+
+def test_a_file_uploaded_over_a_run_of_the_package_is_asked_of_the_package(house: House, payroll: FakePayroll) -> None:
+    """Under the name of a run that was fetched a doctored file takes its place; the source puts it right again."""
+    connected = connect(house, payroll, uploads_allowed=True)
+    batch = connected.fetched(lines(3))
+    doctored = document([replace(lines(1)[0], iban=_MINE), *lines(3)[1:]])
+    assert _upload_as(house.boss, connected, doctored).status_code == 200
+    house.acknowledge_all(batch)
+
+    tried = house.boss.approve(house.batch(batch["id"]))
+
+    assert (tried.status_code, house.batch(batch["id"])["status"]) == (412, "pending")
+    paying = [line["creditor"]["iban"] for line in house.transfers(batch["id"]) if line["status"] == "payable"]
+    assert sorted(paying) == sorted(each.iban for each in lines(3))
+
+
+def test_a_file_uploaded_over_a_run_of_the_package_takes_two_approvers(house: House, payroll: FakePayroll) -> None:
+    """Where the package cannot be asked, it is an upload beside a live connection whatever its run is called."""
+    second = house.second_person()
+    connected = connect(house, payroll, uploads_allowed=True)
+    batch = connected.fetched(lines(3))
+    assert _upload_as(house.boss, connected, document(lines(3, cents=260_000))).status_code == 200
+    house.acknowledge_all(batch)
+    payroll.fail("fetch_payments", unreachable())
+    shown = house.batch(batch["id"])
+
+    answers = [
+        person.post(
+            f"/v1/payment-batches/{batch['id']}/approvals",
+            {"digest": shown["digest"], "pin": PIN, "approve_without_source": True},
+            headers={"If-Match": f'"r{shown["revision"]}"'},
+        ).json()
+        for person in (house.boss, second)
+    ]
+
+    assert (shown["approval_reasons"], "uploaded" in {each["code"] for each in house.findings(batch["id"])}) == (
+        ["upload_beside_live_connection"],
+        True,
+    )
+    assert [answer["status"] for answer in answers] == ["pending", "approved"]
+
+
+def test_a_run_offered_again_is_asked_of_the_source_again(house: House, payroll: FakePayroll, clock: FakeClock) -> None:
+    """It is offered from its last reading, which may be old: that it is offered now makes no fresh reading of it."""
+    connected = connect(house, payroll)
+    batch = connected.fetched(lines(3))
+    ended = house.boss.post(
+        f"/v1/payment-batches/{batch['id']}/rejection", {"reason": "r"}, headers={"If-Match": '"r1"'}
+    )
+    assert ended.status_code == 200
+    clock.forward(hours=1)
+    payroll.set_only_document(document(lines(2)))
+    again = house.boss.post(f"/v1/payroll-runs/{connected.runs()[0]['id']}/batches").json()
+
+    tried = house.boss.approve(again)
+
+    assert (tried.status_code, house.batch(again["id"])["counts"]) == (412, {"payable": 2, "excluded": 1})
 
 
 def test_a_run_changed_between_approval_and_hand_out_is_not_handed_out(house: House, payroll: FakePayroll) -> None:
