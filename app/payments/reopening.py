@@ -16,12 +16,14 @@ from sqlmodel import Session, col, select
 from app.auth.actor import Actor
 from app.core.errors import NotFound
 from app.core.history import HistoryActor
-from app.payments import claims, fetching, holds, progress, revising
+from app.payments import claims, fetching, holds, obligations, progress, rereading, revising
 from app.payments.context import Context
 from app.payments.deciding import check_date, require_revision
 from app.payments.errors import NotAllowedNow
 from app.payments.locks import lock_batch
+from app.payments.making import Setting
 from app.payments.models import (
+    AdministrationLink,
     Approval,
     BatchStatus,
     CreditTransfer,
@@ -30,6 +32,7 @@ from app.payments.models import (
     PaymentBatch,
     PaymentFile,
     PayrollRun,
+    RunState,
     TransferStatus,
 )
 from app.payments.transitions import Action, Move, authorise, move, tell
@@ -158,6 +161,8 @@ def _reopen(ctx: Context, session: Session, batch: PaymentBatch, how: Reopening)
     void_files(ctx, session, batch, how.fact)
     _supersede_other_pending(ctx, session, how.actor, batch)
     batch = session.get_one(PaymentBatch, batch.id)
+    run = session.get_one(PayrollRun, batch.run_id)
+    _follow_last_reading(ctx, session, batch, run)
     holds.lift(ctx, session, batch, code="source_changed", actor=how.actor)
     change = revising.Change(
         event=how.event,
@@ -166,9 +171,22 @@ def _reopen(ctx: Context, session: Session, batch: PaymentBatch, how: Reopening)
         details=how.details or {},
     )
     revising.revise(ctx, session, batch, change)
-    if session.get_one(PayrollRun, batch.run_id).source_kind != "upload":
+    if run.source_kind != "upload":
         fetching.defer_fetch(session, batch.run_id)
     return batch
+
+
+def _follow_last_reading(ctx: Context, session: Session, batch: PaymentBatch, run: PayrollRun) -> None:
+    """Write on the lines what the run's last reading says, when it was taken in after the batch was approved.
+
+    Without it a line that is known to be gone could be approved again: the last equal reading may be minutes old.
+    """
+    if run.reading_id is None or run.reading_id == batch.reading_id or run.state == RunState.ERASED:
+        return
+    link = session.get_one(AdministrationLink, run.administration_id)
+    reading = fetching.open_reading(ctx, session, run.id, run.reading_id)
+    owed = obligations.owed_lines(ctx, session, run, reading.document, reading_id=run.reading_id)
+    rereading.rewrite_batch(ctx, session, batch, Setting(run, link, reading), owed)
 
 
 def void_files(ctx: Context, session: Session, batch: PaymentBatch, fact: str) -> None:

@@ -285,6 +285,33 @@ def test_a_run_changed_between_approval_and_hand_out_is_not_handed_out(house: Ho
     assert "batch.held" in house.events()
 
 
+def test_a_recalled_batch_does_not_pay_what_is_known_to_be_gone(house: House, payroll: FakePayroll) -> None:
+    """A line went at the source after the approval: recalling takes it out, before the source is asked once more."""
+    connected = connect(house, payroll)
+    batch = connected.approved(lines(3))
+    payroll.set_only_document(document(lines(2)))
+    connected.poll()
+
+    recalled = house.boss.call("DELETE", f"/v1/payment-batches/{batch['id']}/approvals/mine").json()
+    approved = house.boss.approve(house.batch(batch["id"]))
+
+    assert (recalled["status"], recalled["holds"], recalled["counts"]) == ("pending", [], {"payable": 2, "excluded": 1})
+    assert (approved.status_code, approved.json()["counts"]) == (201, {"in_file": 2, "excluded": 1})
+
+
+def test_a_recalled_batch_of_uploads_follows_the_last_upload(house: House) -> None:
+    """A run of uploads has no source to ask again: what was uploaded last is what it holds."""
+    run = {"year": 2026, "period": 11, "run_number": 1}
+    batch = house.approved(document(lines(3)), **run)
+    house.upload(document([*lines(2), lines(4)[3]]), **run)
+
+    recalled = house.boss.call("DELETE", f"/v1/payment-batches/{batch['id']}/approvals/mine").json()
+
+    assert recalled["counts"] == {"payable": 3, "excluded": 1}
+    gone = [line["hold_code"] for line in house.transfers(batch["id"]) if line["status"] == "excluded"]
+    assert gone == ["gone_at_source"]
+
+
 def test_what_left_the_house_is_what_was_approved_whatever_the_source_says(house: House, payroll: FakePayroll) -> None:
     """Changed at the source and not read again yet: the bytes that are handed out are those of the approval."""
     connected = connect(house, payroll)
