@@ -25,6 +25,7 @@ from app.core.history import HistoryActor
 from app.payments import claims, holds, progress, statements, two_people
 from app.payments.context import Context
 from app.payments.errors import NotAllowedNow, UnreadableDocument
+from app.payments.guarding import WITHDRAWN_AT_BANK
 from app.payments.line_states import NOTHING_HEARD, LineStage, LineState, advance
 from app.payments.locks import lock_batch
 from app.payments.models import (
@@ -339,12 +340,14 @@ def _of_void_file(
 ) -> Taken:
     """Take a report on a file that two people said was not at the bank: if the bank has it, bar everything else."""
     has_it = any(state.stage is not LineStage.REJECTED for state in _loose_states(arrival.report))
-    if has_it and not holds.has(session, batch, code="withdrawn_file_at_bank"):
+    if has_it:
         reason = (
             f"The bank reports on the file {file.message_id}, which was withdrawn here because it was not at the bank. "
             "Find out there what is executed before anything of this batch goes out."
         )
-        holds.place(ctx, session, batch, code="withdrawn_file_at_bank", reason=reason, actor=arrival.actor)
+        for each in [batch, *statements.open_batches_beside(session, batch)]:
+            if not holds.has(session, each, code=WITHDRAWN_AT_BANK):
+                holds.place(ctx, session, each, code=WITHDRAWN_AT_BANK, reason=reason, actor=arrival.actor)
     return Taken(
         batch=batch, file=file, is_new=is_new, counts={}, strangers=0, disagreements=(), contradictions=int(has_it)
     )

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlmodel import Session
+import sqlalchemy as sa
+from sqlmodel import Session, col, select
 
 from app.core.history import SYSTEM
 from app.payments import holds
@@ -11,9 +12,19 @@ from app.payments.change_findings import changed_accounts, many
 from app.payments.comparing import Change
 from app.payments.context import Context
 from app.payments.known_payees import Compared
-from app.payments.models import BatchComparison, HoldScope, PaymentBatch
+from app.payments.models import BankStatus, BatchComparison, CreditTransfer, Hold, HoldScope, PaymentBatch
 
 MANY_ACCOUNTS_CHANGED = "many_accounts_changed"
+PAID_AFTER_REFUSAL = "paid_after_refusal"
+WITHDRAWN_AT_BANK = "withdrawn_file_at_bank"
+_PAID = (
+    "The bank says that a line of this batch was executed in an earlier one, where it was freed. Find out at the bank "
+    "what really happened before anything is signed."
+)
+_WITHDRAWN = (
+    "The bank reports on a file that was withdrawn here because it was not at the bank, and this batch pays of it. "
+    "Find out at the bank what is executed before anything of this batch goes out."
+)
 
 
 def store_comparison(
@@ -40,6 +51,43 @@ def store_comparison(
         setattr(row, name, value)
     session.add(row)
     session.flush()
+
+
+def bar(ctx: Context, session: Session, batch: PaymentBatch) -> None:
+    """Put what a new batch or revision must wait for on the batch: whoever makes one calls this."""
+    hold_many_changes(ctx, session, batch)
+    _hold_what_may_be_paid(ctx, session, batch)
+
+
+def _hold_what_may_be_paid(ctx: Context, session: Session, batch: PaymentBatch) -> None:
+    """Put the batch on hold when the bank says that an earlier one paid lines of it, or has a withdrawn file of them.
+
+    Two people lift it; for this batch it stays lifted then.
+    """
+    for code, earlier, reason in (
+        (PAID_AFTER_REFUSAL, col(CreditTransfer.bank_status) == BankStatus.CONTRADICTION, _PAID),
+        (WITHDRAWN_AT_BANK, col(CreditTransfer.batch_id).in_(_barred(batch)), _WITHDRAWN),
+    ):
+        if _pays_of(session, batch, earlier) and not holds.had(session, batch, code=code):
+            holds.place(ctx, session, batch, code=code, reason=reason)
+
+
+def _barred(batch: PaymentBatch) -> Any:
+    return (
+        select(PaymentBatch.id)
+        .join(Hold, col(Hold.target_id) == col(PaymentBatch.id))
+        .where(PaymentBatch.run_id == batch.run_id, Hold.code == WITHDRAWN_AT_BANK, col(Hold.lifted_at).is_(None))
+    )
+
+
+def _pays_of(session: Session, batch: PaymentBatch, earlier: sa.ColumnElement[bool]) -> bool:
+    """Say whether lines of this batch are owed by such lines of other batches, which are all of the same run."""
+    others = select(PaymentBatch.id).where(PaymentBatch.run_id == batch.run_id, PaymentBatch.id != batch.id)
+    mine = select(CreditTransfer.obligation_id).where(CreditTransfer.batch_id == batch.id)
+    statement = select(CreditTransfer.id).where(
+        col(CreditTransfer.batch_id).in_(others), earlier, col(CreditTransfer.obligation_id).in_(mine)
+    )
+    return session.exec(statement.limit(1)).first() is not None
 
 
 def hold_many_changes(ctx: Context, session: Session, batch: PaymentBatch) -> None:

@@ -40,6 +40,12 @@ def has(session: Session, batch: PaymentBatch, *, code: str) -> bool:
     return active(session, scope=HoldScope.BATCH, target_id=batch.id, code=code)
 
 
+def had(session: Session, batch: PaymentBatch, *, code: str) -> bool:
+    """Say whether a batch has, or ever had, a hold of its own with this code."""
+    statement = select(Hold.id).where(Hold.scope == HoldScope.BATCH, Hold.target_id == batch.id, Hold.code == code)
+    return session.exec(statement.limit(1)).first() is not None
+
+
 def of_batch(session: Session, batch: PaymentBatch) -> list[Hold]:
     """Return every hold that bars this batch: its own and its account's, connection's, employer's, the system's."""
     return list(of_batches(session, [batch])[batch.id])

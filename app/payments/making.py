@@ -16,6 +16,7 @@ from app.payments.models import (
     BatchStatus,
     CreditTransfer,
     DebtorAccount,
+    Decision,
     HoldScope,
     PaymentBatch,
     PayrollRun,
@@ -59,7 +60,8 @@ def write_batch(ctx: Context, session: Session, setting: Setting, lines: Sequenc
     if earlier and not with_file and not setting.reading.offer_again:
         return None
     # Lines of a batch that ended without a file come back only when a person offers them again.
-    in_batches = with_file if setting.reading.offer_again else [identifier for identifier, _ in earlier]
+    earlier_ids = [identifier for identifier, _ in earlier]
+    in_batches = with_file if setting.reading.offer_again else earlier_ids
     taken = obligations_in(session, in_batches) | claims.held(session, [line.obligation_id for line in lines])
     fresh = [line for line in lines if line.obligation_id not in taken]
     if with_file:
@@ -68,10 +70,23 @@ def write_batch(ctx: Context, session: Session, setting: Setting, lines: Sequenc
         return None
     waiting = reasons_to_wait(session, run, fresh)
     batch = _new_batch(ctx, session, setting)
+    if setting.reading.offer_again and _puts_back(session, earlier_ids, fresh):
+        batch.edited_by = setting.reading.actor.id
     session.add(batch)
     session.flush()
     line_rows.insert_lines(ctx, session, batch, fresh, waiting, first_position=1)
     return NewBatch(batch, {"run_id": str(run.id), "lines": len(fresh), "after_approval": bool(with_file)})
+
+
+def _puts_back(session: Session, batch_ids: Sequence[UUID], lines: Sequence[OwedLine]) -> bool:
+    """Say whether people left out or held one of these lines in a batch that ended: offering it again puts it back."""
+    statement = select(CreditTransfer.id).where(
+        any_of(col(CreditTransfer.batch_id), batch_ids),
+        any_of(col(CreditTransfer.obligation_id), [line.obligation_id for line in lines]),
+        CreditTransfer.decision != Decision.PAY,
+        col(CreditTransfer.hold_code).is_(None),
+    )
+    return session.exec(statement.limit(1)).first() is not None
 
 
 def judge_batch(ctx: Context, session: Session, made: NewBatch, reading: Reading) -> None:
@@ -82,7 +97,7 @@ def judge_batch(ctx: Context, session: Session, made: NewBatch, reading: Reading
     session.add(batch)
     session.flush()
     tell(session, batch, event="batch.made", actor=reading.actor, now=ctx.now(), details=made.details)
-    guarding.hold_many_changes(ctx, session, batch)
+    guarding.bar(ctx, session, batch)
 
 
 def _compare_with_approved(ctx: Context, session: Session, run: PayrollRun, present: set[UUID]) -> None:

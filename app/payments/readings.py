@@ -58,7 +58,7 @@ def readings_taken_in(session: Session, run_id: UUID) -> frozenset[UUID]:
 
 def is_uploaded(session: Session, reading_id: UUID) -> bool:
     """Say whether a reading is a file that somebody uploaded: a source is always asked for a payment date."""
-    asked = select(SourceReading.payment_date_asked).where(SourceReading.id == reading_id)
+    asked = select(col(SourceReading.payment_date_asked)).where(SourceReading.id == reading_id)
     return session.exec(asked).one() is None
 
 

@@ -80,7 +80,7 @@ def revise(ctx: Context, session: Session, batch: PaymentBatch, change: Change) 
         details=change.details,
     )
     move(session, batch, step)
-    guarding.hold_many_changes(ctx, session, batch)
+    guarding.bar(ctx, session, batch)
 
 
 def void_approvals(session: Session, batch: PaymentBatch, *, reason: str, ctx: Context) -> None:

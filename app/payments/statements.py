@@ -20,6 +20,7 @@ from app.core.history import SYSTEM, HistoryActor
 from app.payments import bank_profiles, calendar, claims, holds, progress, reopening
 from app.payments.context import Context
 from app.payments.errors import NotAllowedNow
+from app.payments.guarding import PAID_AFTER_REFUSAL
 from app.payments.locks import lock_batch
 from app.payments.models import (
     BankStatus,
@@ -212,18 +213,28 @@ def note_contradiction(ctx: Context, session: Session, row: CreditTransfer, batc
     row.bank_status, row.bank_said_at = BankStatus.CONTRADICTION, ctx.now()
     session.add(row)
     session.flush()
-    again = session.exec(
-        select(PaymentBatch)
-        .join(CreditTransfer, col(CreditTransfer.batch_id) == col(PaymentBatch.id))
-        .where(
-            CreditTransfer.obligation_id == row.obligation_id,
+    for other in open_batches_beside(session, batch, obligation_id=row.obligation_id):
+        if not holds.has(session, other, code=PAID_AFTER_REFUSAL):
+            holds.place(ctx, session, other, code=PAID_AFTER_REFUSAL, reason=text, actor=SYSTEM)
+
+
+def open_batches_beside(
+    session: Session, batch: PaymentBatch, *, obligation_id: UUID | None = None
+) -> Sequence[PaymentBatch]:
+    """Return the other pending and approved batches that pay this obligation, or any of a batch's."""
+    mine = select(CreditTransfer.obligation_id).where(CreditTransfer.batch_id == batch.id)
+    paid = select(CreditTransfer.batch_id).where(
+        col(CreditTransfer.obligation_id).in_(mine)
+        if obligation_id is None
+        else CreditTransfer.obligation_id == obligation_id
+    )
+    return session.exec(
+        select(PaymentBatch).where(
+            col(PaymentBatch.id).in_(paid),
             PaymentBatch.id != batch.id,
             col(PaymentBatch.status).in_((BatchStatus.PENDING, BatchStatus.APPROVED)),
         )
     ).all()
-    for other in again:
-        if not holds.has(session, other, code="paid_after_refusal"):
-            holds.place(ctx, session, other, code="paid_after_refusal", reason=text, actor=SYSTEM)
 
 
 def file_by_message_id(session: Session, message_id: str) -> PaymentFile | None:

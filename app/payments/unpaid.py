@@ -18,7 +18,7 @@ from app.auth.models import Scope
 from app.core.clock import amsterdam_date
 from app.core.columns import any_of
 from app.core.errors import Conflict, Invalid, NotFound, Problem
-from app.payments import claims, making, revising, waiting
+from app.payments import claims, guarding, making, revising, waiting
 from app.payments.context import Context
 from app.payments.deciding import check_date
 from app.payments.errors import NotAllowedNow
@@ -211,6 +211,7 @@ def make_follow_up(ctx: Context, session: Session, actor: Actor, wanted: FollowU
     # Under the lock once more: what was unpaid may be in another batch by now.
     lines = _chosen(ctx, session, actor, wanted)
     batch = _new_batch(ctx, session, run, link, account, wanted)
+    batch.edited_by = actor.user_id  # who puts lines back, perhaps on another date, is not their only approver
     session.add(batch)
     session.flush()
     session.execute(
@@ -223,6 +224,7 @@ def make_follow_up(ctx: Context, session: Session, actor: Actor, wanted: FollowU
     session.flush()
     details = {"run_id": str(run.id), "lines": len(lines), "from": sorted({str(line.batch.id) for line in lines})}
     tell(session, batch, event="batch.follow_up_made", actor=actor.as_history(), now=ctx.now(), details=details)
+    guarding.bar(ctx, session, batch)
     return batch
 
 

@@ -117,6 +117,51 @@ def test_leaving_a_line_out_is_no_edit_for_four_eyes(house: House) -> None:
     assert house.boss.approve(house.batch(batch["id"])).json()["status"] == "approved"
 
 
+def _leave_out(house: House, batch: dict[str, Any]) -> str:
+    """Exclude the second line of a batch and return its id."""
+    line = str(house.transfers(batch["id"])[1]["id"])
+    answer = house.boss.call(
+        "PATCH",
+        f"/v1/payment-batches/{batch['id']}/transfers/{line}",
+        json={"decision": "exclude", "reason": "Later"},
+        headers={"If-Match": f'"r{batch["revision"]}"'},
+    )
+    assert answer.status_code == 200
+    return line
+
+
+def test_who_offers_a_line_again_that_was_left_out_does_not_approve_it_alone(house: House) -> None:
+    """A follow-up batch is a putting back, and perhaps another date: an edit for four eyes."""
+    second = house.second_person()
+    batch = house.uploaded_batch()
+    line = _leave_out(house, batch)
+    house.boss.approve(house.batch(batch["id"]))
+    follow_up = house.boss.post("/v1/follow-up-batches", {"transfer_ids": [line]}).json()
+
+    mine = house.boss.approve(follow_up).json()
+    theirs = second.approve(house.batch(follow_up["id"])).json()
+
+    assert (mine["status"], theirs["status"]) == ("pending", "approved")
+
+
+def test_ending_a_batch_and_offering_its_run_again_is_a_putting_back(house: House) -> None:
+    """The new batch pays the line that people had left out: who offers it again is not its only approver."""
+    second = house.second_person()
+    batch = house.uploaded_batch()
+    _leave_out(house, batch)
+    ended = house.boss.post(
+        f"/v1/payment-batches/{batch['id']}/cancellation", {"reason": "r"}, headers={"If-Match": '"r2"'}
+    )
+    assert ended.status_code == 200
+    run = house.boss.get("/v1/payroll-runs").json()[0]["id"]
+    again = house.boss.post(f"/v1/payroll-runs/{run}/batches").json()
+
+    mine = house.boss.approve(again).json()
+    theirs = second.approve(house.batch(again["id"])).json()
+
+    assert (again["counts"], mine["status"], theirs["status"]) == ({"payable": 3}, "pending", "approved")
+
+
 def test_a_firm_of_one_person_is_shown_as_such(house: House) -> None:
     """Who is alone approves alone, also their own edit; batch and history say so."""
     batch = house.uploaded_batch()

@@ -172,6 +172,68 @@ def test_a_freed_line_that_the_bank_executed_bars_what_pays_it_again(house: Hous
     assert house.batch(follow_up["id"])["holds"][0]["code"] == "paid_after_refusal"
 
 
+def test_a_line_that_the_bank_executed_after_its_refusal_is_barred_also_when_paid_later(
+    house: House, clock: FakeClock
+) -> None:
+    """The follow-up is made after the bank said so: nobody pays the line a second time unseen."""
+    second = house.second_person()
+    batch = house.delivered()
+    said = {"statement": "refused", "reason": "They say so"}
+    for person in (house.boss, second):
+        person.post(f"/v1/payment-batches/{batch['id']}/statements", said)
+    clock.forward(hours=1)
+    upload(house.boss, report_on(batch, status="ACSC"))
+    line = house.boss.get("/v1/unpaid-transfers").json()[0]["transfer"]["id"]
+
+    follow_up = house.boss.post("/v1/follow-up-batches", {"transfer_ids": [line]}).json()
+    barred = house.boss.approve(follow_up)
+    for person in (house.boss, second):
+        person.post(f"/v1/payment-batches/{follow_up['id']}/holds/{follow_up['holds'][0]['id']}/lifting", said_why())
+    edited = change_date(house, follow_up["id"])
+
+    assert [each["code"] for each in follow_up["holds"]] == ["paid_after_refusal"]
+    assert (barred.status_code, barred.json()["code"]) == (409, "held")
+    assert (edited["revision"], edited["holds"]) == (2, [])  # two people lifted it for this batch
+
+
+def said_why() -> dict[str, str]:
+    """Return the body of an act that needs a reason."""
+    return {"reason": "Looked at the bank"}
+
+
+def change_date(house: House, batch_id: str) -> dict[str, Any]:
+    """Give a pending batch another date, and return it."""
+    revision = house.batch(batch_id)["revision"]
+    path, body = f"/v1/payment-batches/{batch_id}", {"requested_execution_date": "2026-11-27"}
+    changed: dict[str, Any] = house.boss.call("PATCH", path, json=body, headers={"If-Match": f'"r{revision}"'}).json()
+    return changed
+
+
+@pytest.mark.parametrize("reported", ["before the run is offered again", "after that"])
+def test_a_withdrawn_file_that_the_bank_has_bars_what_took_its_place(house: House, reported: str) -> None:
+    """Cancelled and offered again, the run of a withdrawn file is another batch: the hold is on that one as well."""
+    second = house.second_person()
+    batch = house.approved()
+    house.handed_out(batch["id"])
+    for person in (house.boss, second):
+        person.post(f"/v1/payment-batches/{batch['id']}/withdrawals", {"reason": "Not there."})
+    report = report_on(batch, status="ACCP")
+    if reported == "before the run is offered again":
+        upload(house.boss, report)
+    now = house.batch(batch["id"])
+    house.boss.post(
+        f"/v1/payment-batches/{batch['id']}/cancellation",
+        {"reason": "r"},
+        headers={"If-Match": f'"r{now["revision"]}"'},
+    )
+    run = next(each["id"] for each in house.boss.get("/v1/payroll-runs").json())
+    again = house.boss.post(f"/v1/payroll-runs/{run}/batches").json()
+    if reported == "after that":
+        upload(house.boss, report)
+
+    assert [each["code"] for each in house.batch(again["id"])["holds"]] == ["withdrawn_file_at_bank"]
+
+
 def test_name_checks_and_missing_signatures_are_shown_beside_the_status(house: House) -> None:
     """VoP codes and ACTC are sub-states: the batch stays delivered, the line shows what the bank proposes."""
     batch = house.delivered()

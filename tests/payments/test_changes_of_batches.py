@@ -299,6 +299,24 @@ def _lift(ctx: Context, batch: dict[str, Any]) -> None:
         holds.lift(ctx, session, row, code="many_accounts_changed", actor=holds.SYSTEM)
 
 
+def test_many_changed_accounts_hold_a_follow_up_as_well(ctx: Context, house: House) -> None:
+    """Left out of a batch whose hold was lifted, and offered in one of their own, they are looked at again."""
+    _pay(house, _crew(8))
+    batch = _upload(house, _moved(_crew(8), 3))
+    for line in house.transfers(batch["id"])[:3]:
+        path = f"/v1/payment-batches/{batch['id']}/transfers/{line['id']}"
+        headers = {"If-Match": f'"r{house.batch(batch["id"])["revision"]}"'}
+        house.boss.call("PATCH", path, json={"decision": "exclude", "reason": "Odd"}, headers=headers)
+    _lift(ctx, batch)
+    house.acknowledge_all(batch)
+    assert house.boss.approve(house.batch(batch["id"])).status_code == 201
+    left = [each["transfer"]["id"] for each in house.boss.get("/v1/unpaid-transfers").json()]
+
+    follow_up = house.boss.post("/v1/follow-up-batches", {"transfer_ids": left}).json()
+
+    assert (len(left), [each["code"] for each in follow_up["holds"]]) == (3, ["many_accounts_changed"])
+
+
 def test_a_first_batch_with_people_known_elsewhere_is_not_held(house: House) -> None:
     """Another administration pays people of these names on other accounts: the first batch asks its one question."""
     _pay(house, _crew(5))
