@@ -30,6 +30,7 @@ _NOT_XML = {
     "archive_damaged": "The zip cannot be opened: it is damaged or packed in an unusual way.",
     "archive_in_archive": "A zip inside a zip is not opened.",
     "archive_encrypted": "The zip has a password.",
+    "swollen_element": "An element has far too many or too long attributes.",
     "mt_message": "This is a SWIFT MT message.",
     "json_text": "This is JSON.",
     "clieop_file": "This is a ClieOp file.",

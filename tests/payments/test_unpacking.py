@@ -1,6 +1,7 @@
 import base64
 import struct
 import time
+import tracemalloc
 import zipfile
 import zlib
 
@@ -142,6 +143,43 @@ def test_a_zip_of_a_million_names_is_refused_before_it_is_listed():
     started = time.monotonic()
     assert _refusal(b"PK\x03\x04" + entry * count + end) == "archive_of_many"
     assert time.monotonic() - started < 5
+
+
+def test_a_declaration_is_looked_for_at_the_begin_only():
+    """Looking for one behind every `<?xml` of a file that is full of them would take days."""
+    assert unpack(b'<?xml a><?xml version="1.0"?><a/>') == '<?xml a><?xml version="1.0"?><a/>'
+
+
+def test_base64_in_tiny_lines_takes_no_more_memory_than_in_long_ones():
+    """A text for each line would be thirty times the document."""
+    data = b"PGE+\n" * 400_000
+    tracemalloc.start()
+    try:
+        unpack(data)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 6 * len(data)
+
+
+@pytest.mark.parametrize(
+    "element",
+    [
+        "<a " + " ".join(f'b{n}=""' for n in range(101)) + f"/>{' ' * 1000}",
+        "<a " + " ".join(f"b{n} = '{'>' * 10}'" for n in range(101)) + "/>",
+        f'<a xmlns="{"x" * 1000}"/>',
+        f"<a xmlns:p \n= '{'x' * 1000}'/>",
+    ],
+)
+def test_an_element_with_a_crowd_of_attributes_or_an_endless_one_is_refused(element: str):
+    """All attributes of an element are held at once, each under its whole namespace: a megabyte becomes gigabytes."""
+    assert _refusal(f"<Document>{element}</Document>".encode()) == "swollen_element"
+
+
+def test_long_texts_comments_and_many_small_elements_are_no_swollen_element():
+    """Only what stands in the tag of an element is judged."""
+    text = "<a>" + '<b c="d"/>' * 1000 + "<!-- " + '"' * 5000 + " --><b>" + "x = y " * 1000 + "</b></a>"
+    assert unpack(text.encode()) == text
 
 
 # ----------------------------------------------------------------------------------------------------------------- zips
