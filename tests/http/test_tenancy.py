@@ -259,3 +259,15 @@ def test_a_token_does_only_what_its_scopes_say(ctx: Context, house: House, scope
     answer = person.approve(batch)
 
     assert answer.status_code == (201 if scope is Scope.APPROVE else 403)
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/transfers/{id}/waiver", "/v1/transfers/{id}/return", "/v1/transfers/{id}/paid-elsewhere"]
+)
+def test_the_id_of_a_batch_is_no_id_of_a_line(house: House, path: str) -> None:
+    """One's own id in the wrong place is an id that nobody has, and no fault of the service."""
+    batch = house.uploaded_batch(document(lines(2)))
+
+    answer = house.boss.post(path.replace("{id}", batch["id"]), {"reason": "r"})
+
+    assert answer.status_code == 404

@@ -359,8 +359,9 @@ def return_line(
 def visible_line(session: Session, actor: Actor, transfer_id: UUID) -> CreditTransfer:
     """Return a line of an employer that the actor may look at; `NotFound` otherwise."""
     row = session.get(CreditTransfer, transfer_id)
-    visible_batch(session, actor, row.batch_id if row else transfer_id)
-    assert row is not None  # noqa: S101 - visible_batch raises for a line that does not exist
+    if row is None:
+        raise NotFound("No such batch.")  # in the words that somebody else's line gets
+    visible_batch(session, actor, row.batch_id)
     return row
 
 
