@@ -95,9 +95,9 @@ def problems(*errors: type[AppError]) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def problem_response(error: AppError) -> Response:
-    """Render an error as problem+json."""
-    body = {
+def problem_body(error: AppError) -> dict[str, Any]:
+    """Return an error as the members of problem+json."""
+    return {
         **error.extra,
         "type": "about:blank",
         "title": error.title,
@@ -106,8 +106,12 @@ def problem_response(error: AppError) -> Response:
         "detail": error.detail or _joined(error.errors) or error.title,
         "errors": [{"pointer": each.pointer, "code": each.code, "message": each.message} for each in error.errors],
     }
+
+
+def problem_response(error: AppError) -> Response:
+    """Render an error as problem+json."""
     return Response(
-        json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"),
+        json.dumps(problem_body(error), ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"),
         status_code=error.status,
         media_type=PROBLEM,
         headers={"Cache-Control": "no-store", **error.headers},

@@ -138,10 +138,15 @@ class MovedMeanwhile(Conflict):
 
 def authorise(actor: Actor, batch: PaymentBatch, action: Action) -> None:
     """Refuse when this person or token may never do this with the batch, or the batch's status does not fit now."""
+    require_rights(actor, batch, action)
+    require_status(batch, action)
+
+
+def require_rights(actor: Actor, batch: PaymentBatch, action: Action) -> None:
+    """Refuse with `forbidden` when this person or token may never do this with the batch."""
     rule = RULES[action]
     actor.needs_employer_role(batch.employer_id, *rule.roles)
     actor.needs_scope(rule.scope)
-    require_status(batch, action)
 
 
 def require_status(batch: PaymentBatch, action: Action) -> None:

@@ -344,6 +344,32 @@ def test_several_batches_are_approved_in_one_act_each_by_itself(house: House) ->
     assert [house.batch(each["id"])["status"] for each in (first, second)] == ["approved", "pending"]
 
 
+def test_one_that_was_approved_meanwhile_stops_no_other(house: House) -> None:
+    """Another approver was first with one of two batches: the other is approved, and the answer tells them apart."""
+    first = house.uploaded_batch(document(lines(2)), year=2026, period=10, run_number=1)
+    second = house.uploaded_batch(document(lines(3, cents=300_000)), year=2026, period=11, run_number=2)
+    assert house.second_person().approve(first).status_code == 201
+    items = [{"batch_id": each["id"], "digest": each["digest"]} for each in (first, second)]
+
+    answer = house.boss.post("/v1/approvals", {"items": items, "pin": PIN})
+
+    outcomes = [(each["status"], each["problem"] and each["problem"]["code"]) for each in answer.json()["items"]]
+    assert (answer.status_code, outcomes) == (200, [(409, "not_allowed_now"), (201, None)])
+    assert house.batch(second["id"])["status"] == "approved"
+
+
+def test_the_problem_of_one_of_several_says_as_much_as_alone(house: House, clock: FakeClock) -> None:
+    """A date that is over is told with field, rule and remedy, as it is when a batch is approved by itself."""
+    batch = house.uploaded_batch()
+    clock.forward(days=10)
+    items = [{"batch_id": batch["id"], "digest": batch["digest"]}]
+
+    several = house.boss.post("/v1/approvals", {"items": items, "pin": PIN}).json()["items"][0]["problem"]
+
+    assert several["errors"][0]["pointer"] == "/requested_execution_date"
+    assert several == house.boss.approve(batch).json()
+
+
 def test_a_wrong_pin_approves_none_of_several(house: House) -> None:
     """The PIN is checked once, before anything."""
     batch = house.uploaded_batch()

@@ -18,7 +18,7 @@ from app.core.clock import AMSTERDAM, amsterdam_date
 from app.core.database import transaction
 from app.core.errors import AppError, Conflict, PreconditionFailed, PreconditionRequired
 from app.core.idempotency import KeyReused
-from app.core.web import PageDep, RevisionDep, answer, next_link, outcome_answer, problems, router
+from app.core.web import PageDep, RevisionDep, answer, next_link, outcome_answer, problem_body, problems, router
 from app.payments import approving, deciding, digest, filing, refusals, reopening, revealing, revising
 from app.payments.api import schemas, views
 from app.payments.api.common import (
@@ -46,7 +46,7 @@ from app.payments.errors import (
 )
 from app.payments.models import BankStatus, BatchStatus, CreditTransfer, Finding, LinkMode, PaymentBatch, PaymentFile
 from app.payments.retention import Erased, refuse_erased
-from app.payments.transitions import Action, authorise
+from app.payments.transitions import Action, require_rights
 from app.payments.visibility import require_salaries
 
 routes = router(prefix="/v1", tags=["payment batches"])
@@ -330,7 +330,7 @@ def approve_several(
 ) -> Response:
     """Approve several batches with one PIN. Each stands by itself: one that cannot be approved stops no other.
 
-    Every item has its own status: 201 with the batch, or the problem.
+    Every item has its own status: 201 with the batch, or the problem. Who may not approve one of them approves none.
     """
     content = body.model_copy(update={"pin": SecretStr("")})
     attempt = attempt_of(request, ctx, actor, key, content)
@@ -340,7 +340,7 @@ def approve_several(
         with refusals.noted(ctx, actor, item.batch_id, Action.APPROVE), transaction(ctx.engine) as session:
             batch = visible_batch(session, actor, item.batch_id)
             if before is None:
-                authorise(actor, batch, Action.APPROVE)
+                require_rights(actor, batch, Action.APPROVE)
     if before is not None:
         return outcome_answer(before)
     pin = body.pin.get_secret_value()
@@ -362,7 +362,7 @@ def _approve_one(ctx: Context, actor: Actor, item: schemas.ApprovalItem) -> dict
                 batch = approving.approve_batch(ctx, session, actor, wish, prepared)
                 body = _body(ctx, session, actor, batch)
     except AppError as refusal:
-        problem = {"code": refusal.code, "title": refusal.title, "detail": refusal.detail, **refusal.extra}
+        problem = problem_body(refusal)
         return {"batch_id": str(item.batch_id), "status": refusal.status, "batch": None, "problem": problem}
     return {"batch_id": str(item.batch_id), "status": 201, "batch": body, "problem": None}
 
