@@ -39,18 +39,24 @@ _LINKED = f"EXISTS (SELECT FROM administration_link WHERE administration_link.em
 _POLICIES = {
     ("webhook_token", "webhook_token_tenant"): (
         f"{_SERVICE} OR loonstroom_holds(connection_id)",
-        f"{_SERVICE} OR EXISTS (SELECT FROM connection WHERE connection.id = webhook_token.connection_id "
-        f"AND connection.organization_id {_MINE})",
+        (
+            f"{_SERVICE} OR EXISTS (SELECT FROM connection WHERE connection.id = webhook_token.connection_id "
+            f"AND connection.organization_id {_MINE})"
+        ),
     ),
     ("webhook_delivery", "webhook_delivery_tenant"): (
         f"{_SERVICE} OR loonstroom_holds(connection_id)",
-        f"{_SERVICE} OR EXISTS (SELECT FROM connection WHERE connection.id = webhook_delivery.connection_id "
-        f"AND connection.organization_id {_MINE})",
+        (
+            f"{_SERVICE} OR EXISTS (SELECT FROM connection WHERE connection.id = webhook_delivery.connection_id "
+            f"AND connection.organization_id {_MINE})"
+        ),
     ),
     ("administration", "administration_tenant"): (
         f"{_SERVICE} OR loonstroom_linked(id) OR loonstroom_holds(connection_id)",
-        f"{_SERVICE} OR {_LINKED} administration_link.administration_id = administration.id) "
-        "OR loonstroom_holds(connection_id)",
+        (
+            f"{_SERVICE} OR {_LINKED} administration_link.administration_id = administration.id) "
+            "OR loonstroom_holds(connection_id)"
+        ),
     ),
     ("remembered_kind", "remembered_kind_tenant"): (
         f"{_SERVICE} OR loonstroom_linked(administration_id)",
@@ -58,9 +64,11 @@ _POLICIES = {
     ),
     ("connection", "connection_read"): (
         "loonstroom_uses(id)",
-        "EXISTS (SELECT FROM administration JOIN administration_link "
-        "ON administration_link.administration_id = administration.id "
-        f"WHERE administration.connection_id = connection.id AND administration_link.employer_id {_MINE})",
+        (
+            "EXISTS (SELECT FROM administration JOIN administration_link "
+            "ON administration_link.administration_id = administration.id "
+            f"WHERE administration.connection_id = connection.id AND administration_link.employer_id {_MINE})"
+        ),
     ),
 }
 
