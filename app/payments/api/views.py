@@ -16,6 +16,7 @@ from app.core.money import dutch, text_to_cents
 from app.payments import accounts, attention, bank_profiles, calendar, iban, policies, revealing
 from app.payments.accounts import LimitSetting
 from app.payments.api import schemas
+from app.payments.api.allowed import Situation, allowed_actions
 from app.payments.api.schemas import money
 from app.payments.connections import UPLOAD
 from app.payments.context import Context
@@ -24,6 +25,7 @@ from app.payments.holds import of_batches
 from app.payments.limits import LimitKind, LimitUse
 from app.payments.models import (
     Administration,
+    AdministrationLink,
     Approval,
     BatchStatus,
     CreditTransfer,
@@ -33,10 +35,11 @@ from app.payments.models import (
     LinkMode,
     PaymentBatch,
     PaymentFile,
+    PaymentLimit,
     PayrollRun,
+    TransferStatus,
 )
 from app.payments.tiers import Requirement
-from app.payments.transitions import Action, reasons_against
 from app.payments.visibility import HIDDEN, Viewer, Visibility, shown_text, visibility
 
 Row = TypeVar("Row")
@@ -65,14 +68,31 @@ class _Loaded:
         self.administrations = _by_id(session, Administration, {batch.administration_id for batch in batches})
         self.runs = _by_id(session, PayrollRun, {batch.run_id for batch in batches})
         self.accounts = _by_id(session, DebtorAccount, {batch.debtor_account_id for batch in batches})
+        self.links = {
+            link.administration_id: link
+            for link in session.exec(
+                select(AdministrationLink).where(
+                    any_of(col(AdministrationLink.administration_id), self.administrations)
+                )
+            )
+        }
+        self.limited = _with_limits(session, batches)
         self.counts: dict[UUID, dict[str, int]] = {}
         counted = (
-            sa.select(col(CreditTransfer.batch_id), col(CreditTransfer.status), sa.func.count())
+            sa.select(
+                col(CreditTransfer.batch_id),
+                col(CreditTransfer.status),
+                sa.func.count(),
+                sa.func.max(col(CreditTransfer.amount_cents)),
+            )
             .where(any_of(col(CreditTransfer.batch_id), ids))
             .group_by(col(CreditTransfer.batch_id), col(CreditTransfer.status))
         )
-        for batch_id, status, count in session.execute(counted):
+        self.largest: dict[UUID, int] = {}
+        for batch_id, status, count, largest in session.execute(counted):
             self.counts.setdefault(batch_id, {})[status] = count
+            if status == TransferStatus.PAYABLE:
+                self.largest[batch_id] = largest
         self.findings: dict[UUID, dict[str, int]] = {}
         self.open: dict[UUID, int] = {}
         waiting = sa.and_(col(Finding.needs_acknowledgement), col(Finding.acknowledged_at).is_(None))
@@ -109,6 +129,15 @@ class _Loaded:
             self.approvals.setdefault(approval.batch_id, []).append((approval, names[approval.user_id]))
 
 
+def _with_limits(session: Session, batches: Sequence[PaymentBatch]) -> set[UUID]:
+    """Return the accounts of pending batches that have limits; of others nobody asks."""
+    waiting = {batch.debtor_account_id for batch in batches if batch.status == BatchStatus.PENDING}
+    if not waiting:
+        return set()
+    statement = select(PaymentLimit.debtor_account_id).where(any_of(col(PaymentLimit.debtor_account_id), waiting))
+    return set(session.exec(statement))
+
+
 def _open_proposals(session: Session, batches: Sequence[PaymentBatch]) -> dict[UUID, list[UUID]]:
     """Return the open proposals about these batches themselves."""
     found: dict[UUID, list[UUID]] = {}
@@ -133,6 +162,8 @@ def _batch(ctx: Context, session: Session, viewer: Viewer, batch: PaymentBatch, 
     required = _required(ctx, session, batch, given=len(approvals))
     seen = visibility(viewer, batch.employer_id, batch.id)
     profile = bank_profiles.profile_for(account.iban)
+    limits = _limits(ctx, session, batch, loaded) if seen is Visibility.FULL else None
+    situation = _situation(ctx, viewer.actor, batch, loaded, limits)
     return schemas.BatchOut(
         id=batch.id,
         kind=batch.kind,
@@ -157,19 +188,43 @@ def _batch(ctx: Context, session: Session, viewer: Viewer, batch: PaymentBatch, 
         approval_reasons=list(required.reasons),
         one_person_firm=required.is_one_person_firm,
         approvals=[_approval(row, name) for row, name in approvals],
-        limit=_limits(ctx, session, batch, loaded) if seen is Visibility.FULL else None,
+        limit=limits,
         findings=loaded.findings.get(batch.id, {}),
         acknowledgements_open=loaded.open.get(batch.id, 0),
         holds=[_hold(hold, seen) for hold in loaded.holds[batch.id]],
         proposals=loaded.proposals.get(batch.id, []),
         attention=attention.of_batch(attention.Standing.of(batch, files), profile, ctx.now()),
-        allowed_actions=_actions(viewer.actor, batch, files, loaded),
+        allowed_actions=allowed_actions(viewer.actor, situation),
         visibility=seen.value,
         file=_file_short(files[0]) if len(files) == 1 else None,
         files=[_file_short(file) for file in files],
         erased_at=batch.erased_at,
         created_at=batch.created_at,
         updated_at=batch.updated_at,
+    )
+
+
+def _situation(
+    ctx: Context,
+    actor: Actor,
+    batch: PaymentBatch,
+    loaded: _Loaded,
+    limits: Mapping[str, schemas.LimitOut] | None,
+) -> Situation:
+    link = loaded.links.get(batch.administration_id)
+    must_be_locked = link is not None and link.needs_locked_run
+    return Situation(
+        batch=batch,
+        account=loaded.accounts[batch.debtor_account_id],
+        files=loaded.files.get(batch.id, []),
+        holds=loaded.holds[batch.id],
+        open_acknowledgements=loaded.open.get(batch.id, 0),
+        is_approved_by_caller=any(row.user_id == actor.user_id for row, _ in loaded.approvals.get(batch.id, [])),
+        run_must_be_locked=must_be_locked and loaded.runs[batch.run_id].is_locked is False,
+        limits=limits,
+        limits_set=batch.debtor_account_id in loaded.limited,
+        largest_cents=loaded.largest.get(batch.id, 0),
+        now=ctx.now(),
     )
 
 
@@ -229,38 +284,6 @@ def _file_short(file: PaymentFile) -> schemas.FileShort:
         bank_status=file.bank_status,
         awaits_signature=file.awaits_signature,
     )
-
-
-_AT_THE_BANK = frozenset({Action.DELIVER, Action.WITHDRAW, Action.STATE, Action.REPORT})
-
-
-def _actions(
-    actor: Actor, batch: PaymentBatch, files: Sequence[PaymentFile], loaded: _Loaded
-) -> list[schemas.ActionOut]:
-    handed_out = any(file.handed_out_at is not None for file in files)
-    actions = []
-    for action in Action:
-        reasons = reasons_against(actor, batch, action)
-        if action in (Action.RECALL, Action.REISSUE) and batch.status == BatchStatus.APPROVED and handed_out:
-            reasons.append("file_was_handed_out")
-        if action in _AT_THE_BANK and batch.status == BatchStatus.APPROVED and not handed_out:
-            reasons.append("file_never_handed_out")
-        if action in _AT_THE_BANK and batch.mode == LinkMode.DRY_RUN:
-            reasons.append("dry_run")
-        if action is Action.APPROVE:
-            reasons += _against_approving(actor, batch, loaded)
-        actions.append(schemas.ActionOut(action=action.value, allowed=not reasons, reasons=reasons))
-    return actions
-
-
-def _against_approving(actor: Actor, batch: PaymentBatch, loaded: _Loaded) -> list[str]:
-    mine = any(row.user_id == actor.user_id for row, _ in loaded.approvals.get(batch.id, []))
-    known = {
-        "acknowledgement_needed": loaded.open.get(batch.id, 0) > 0,
-        "nothing_to_pay": batch.number_of_transactions == 0,
-        "already_approved_by_you": mine and batch.status == BatchStatus.PENDING,
-    }
-    return [code for code, applies in known.items() if applies]
 
 
 def transfer_out(row: CreditTransfer, codes: Sequence[str], seen: Visibility) -> schemas.TransferOut:
