@@ -19,6 +19,7 @@ from app.core.errors import Conflict
 from app.core.history import Fact, HistoryActor
 from app.payments.errors import NotAllowedNow
 from app.payments.models import BatchStatus, PaymentBatch
+from app.payments.not_now import explain
 
 
 class Action(StrEnum):
@@ -153,7 +154,7 @@ def require_status(batch: PaymentBatch, action: Action) -> None:
     """Refuse with `not_allowed_now` when the action does not fit the status."""
     if batch.status not in RULES[action].statuses:
         raise NotAllowedNow(
-            f"A batch that is {batch.status} cannot be put through '{action.value}'.",
+            explain(action.value, batch.status, RULES[action].statuses),
             extra={"batch_status": batch.status, "action": action.value},
         )
 

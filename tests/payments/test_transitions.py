@@ -14,6 +14,7 @@ from app.core.history import SYSTEM
 from app.payments.context import Context
 from app.payments.errors import NotAllowedNow
 from app.payments.models import BatchStatus, PaymentBatch
+from app.payments.not_now import explain
 from app.payments.transitions import MOVES, RULES, Action, Move, MovedMeanwhile, authorise, move, reasons_against
 from tests.support.house import House
 
@@ -92,6 +93,35 @@ def test_every_cell_of_status_role_and_scope(action: Action) -> None:
             assert reasons_against(without, batch, action) == ["scope_missing"]
             with pytest.raises(ScopeMissing):
                 authorise(without, batch, action)
+
+
+@pytest.mark.parametrize("action", list(Action))
+def test_a_refusal_says_when_it_is_possible_and_how_to_go_on(action: Action) -> None:
+    """For every action and status: which statuses fit, which one this is, and what can be done now."""
+    fitting = RULES[action].statuses
+    for status in set(BatchStatus) - fitting:
+        text = explain(action.value, status.value, fitting)
+
+        assert f"this one is {status.value}. " in text
+        assert all(each.value in text for each in fitting)
+        assert text.endswith((".", ")."))
+        assert len(text.partition(f"this one is {status.value}. ")[2]) > 10
+
+
+def test_who_edits_an_approved_batch_is_told_to_recall_it(house: House) -> None:
+    """The sentence that people meet most: what is approved is not changed, and how to get it back."""
+    batch = house.approved()
+
+    refused = house.boss.call(
+        "PATCH",
+        f"/v1/payment-batches/{batch['id']}",
+        json={"requested_execution_date": "2026-11-26"},
+        headers={"If-Match": f'"r{batch["revision"]}"'},
+    ).json()
+
+    assert refused["code"] == "not_allowed_now"
+    assert "while a batch is pending; this one is approved" in refused["detail"]
+    assert "DELETE .../approvals/mine" in refused["detail"]
 
 
 def test_an_office_never_approves_hands_out_or_speaks_for_the_bank() -> None:
