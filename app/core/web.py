@@ -126,8 +126,10 @@ def _joined(errors: Sequence[Problem]) -> str:
 _MESSAGES = {
     "missing": "This member is required.",
     "extra_forbidden": "This member is not known here.",
-    "string_too_short": "This text is too short.",
-    "string_too_long": "This text is too long.",
+    "string_too_short": "This text is too short: {min_length} characters at least.",
+    "string_too_long": "This text is too long: {max_length} characters at most.",
+    "too_short": "Give at least {min_length}.",
+    "too_long": "Give at most {max_length}.",
     "string_type": "Write a text.",
     "int_type": "Write a whole number.",
     "int_parsing": "Write a whole number.",
@@ -137,13 +139,13 @@ _MESSAGES = {
     "date_from_datetime_parsing": "Write a date like 2026-11-25.",
     "date_parsing": "Write a date like 2026-11-25.",
     "date_type": "Write a date like 2026-11-25.",
-    "enum": "Choose one of the values in the documentation.",
-    "literal_error": "Choose one of the values in the documentation.",
-    "string_pattern_mismatch": "This text does not have the right form.",
-    "greater_than_equal": "This number is too small.",
-    "greater_than": "This number is too small.",
-    "less_than_equal": "This number is too large.",
-    "less_than": "This number is too large.",
+    "enum": "Choose one of {expected}.",
+    "literal_error": "Choose one of {expected}.",
+    "string_pattern_mismatch": "This text does not have the right form: {pattern}.",
+    "greater_than_equal": "This number is too small: {ge} at least.",
+    "greater_than": "This number is too small: more than {gt}.",
+    "less_than_equal": "This number is too large: {le} at most.",
+    "less_than": "This number is too large: less than {lt}.",
     "model_attributes_type": "Write a JSON object.",
     "model_type": "Write a JSON object.",
     "list_type": "Write a list.",
@@ -156,7 +158,8 @@ def _from_validation(error: RequestValidationError) -> Invalid:
         place, *path = [_named(part) for part in each["loc"]] or ["body"]
         pointer = "/" + "/".join(path) if place == "body" else f"{place}:{'.'.join(path)}"
         kind = str(each["type"])
-        message = _MESSAGES.get(kind, "This value is not valid here.")
+        # Of the context only what a message names is used: figures and words of our own schema, never the input.
+        message = _MESSAGES.get(kind, "This value is not valid here.").format_map(each.get("ctx") or {})
         if kind == "value_error":
             message = str(each["msg"]).removeprefix("Value error, ")
         found.append(Problem(pointer=pointer, code=kind, message=message))
