@@ -39,8 +39,8 @@ class Draft:
     judged: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
-_CORRECT_NL = "Pas het aan in het salarispakket en haal de run opnieuw op."
-_CORRECT_EN = "Correct it in the payroll package and read the run again."
+_CORRECT_NL = "Pas het aan in het salarispakket en haal de run opnieuw op (of stuur het bestand opnieuw op)."
+_CORRECT_EN = "Correct it in the payroll package and read the run again (or upload the file again)."
 
 
 def _error(english: str, dutch: str, remedy_english: str = _CORRECT_EN, remedy_dutch: str = _CORRECT_NL) -> FindingText:
@@ -255,8 +255,10 @@ CATALOGUE: Mapping[str, FindingText] = {
         Severity.NOTICE,
         "Whether somebody is missing was not checked: the source does not say who is in the run.",
         "Niet gecontroleerd of er iemand ontbreekt: de bron zegt niet wie er in de run zit.",
-        "Give the right CompanyService.Run_GetEmployeesByRunCompany to have this checked.",
-        "Zet CompanyService.Run_GetEmployeesByRunCompany aan om dit te laten controleren.",
+        "In Nmbrs, give the right CompanyService.Run_GetEmployeesByRunCompany to have this checked. "
+        "Of an uploaded file, count the people yourself.",
+        "Zet in Nmbrs CompanyService.Run_GetEmployeesByRunCompany aan om dit te laten controleren. "
+        "Tel de mensen van een opgestuurd bestand zelf na.",
     ),
     "one_line": _remark(
         Severity.WARNING,

@@ -39,7 +39,7 @@ DUPLICATE = frozenset({"AM05", "DUPL"})
 
 
 class TooEarly(Conflict):
-    """This can only be said later: until then the bank may still execute the lines."""
+    """This can only be said later: until then it cannot be true, or the bank may still execute the lines."""
 
     code = "too_early"
     title = "It is too early to say this"
@@ -106,8 +106,9 @@ def check(ctx: Context, session: Session, batch: PaymentBatch, said: Said) -> li
     account = session.get_one(DebtorAccount, batch.debtor_account_id)
     first = _possible_from(said, batch.requested_execution_date, bank_profiles.profile_for(account.iban))
     if first is not None and amsterdam_date(ctx.now()) < first:
+        meanwhile = "executes nothing" if said.fact is Fact.EXECUTED else "may still execute these lines"
         raise TooEarly(
-            f"This can be said from {first.isoformat()}: until then the bank may still execute these lines.",
+            f"This can be said from {first.isoformat()}: until then the bank {meanwhile}.",
             extra={"possible_from": first.isoformat()},
         )
     return rows

@@ -232,8 +232,15 @@ def _chosen(ctx: Context, session: Session, actor: Actor, wanted: FollowUp) -> l
     ids = set(wanted.transfer_ids)
     found = [line for line in unpaid_lines(ctx, session, actor.readable_employers) if line.transfer.id in ids]
     if len(found) != len(ids):
-        message = f"{len(ids) - len(found)} of these lines are not on the list of unpaid lines (any more)."
-        raise Invalid(errors=[Problem(pointer="/transfer_ids", code="not_unpaid", message=message)])
+        listed = {line.transfer.id for line in found}
+        places = [place for place, each in enumerate(wanted.transfer_ids) if each not in listed]
+        message = (
+            "This line is not on the list of unpaid lines (any more): it is in another batch, paid or closed. "
+            "Look again with GET /v1/unpaid-transfers."
+        )
+        raise Invalid(
+            errors=[Problem(pointer=f"/transfer_ids/{place}", code="not_unpaid", message=message) for place in places]
+        )
     if len({line.run.id for line in found}) != 1:
         message = "Choose lines of one payroll run; make a batch for each run."
         raise Invalid(errors=[Problem(pointer="/transfer_ids", code="one_run", message=message)])

@@ -186,6 +186,7 @@ def test_not_executed_can_be_said_only_after_the_signature_expired(house: House,
     late = [person.post(_path(batch, "statements"), said).status_code for person in (house.boss, second)]
 
     assert (early.status_code, early.json()["code"]) == (409, "too_early")
+    assert "until then the bank may still execute" in early.json()["detail"]
     # 25 November plus the 28 days of ABN AMRO is 23 December; the next bank day is the 24th.
     assert early.json()["possible_from"] == "2026-12-24"
     assert late == [202, 201]
@@ -214,6 +215,7 @@ def test_executed_takes_one_person_from_the_execution_date_on(house: House, cloc
     late = house.boss.post(_path(batch, "statements"), said)
 
     assert early.json()["code"] == "too_early"
+    assert "until then the bank executes nothing" in early.json()["detail"]
     assert (late.status_code, late.json()["status"]) == (201, "executed")
     assert {line["status"] for line in house.transfers(batch["id"])} == {"executed"}
 

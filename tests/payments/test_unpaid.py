@@ -28,6 +28,29 @@ def test_a_bad_line_waits_on_the_list_while_the_others_are_paid(house: House) ->
     ]
 
 
+def test_the_list_says_why_a_line_is_invalid(house: House) -> None:
+    """Who looks at the list sees what to correct, without opening the batch; also when the line is closed."""
+    house.approved(document([*lines(2), _BAD]))
+
+    (listed,) = _unpaid(house)
+    closed = house.boss.post(f"/v1/transfers/{listed['transfer']['id']}/paid-elsewhere", {"reason": "By hand"})
+
+    assert listed["transfer"]["findings"] == ["iban_invalid"]
+    assert closed.json()["findings"] == ["iban_invalid"]
+
+
+def test_a_line_that_is_not_unpaid_is_named(house: House) -> None:
+    """Of several lines asked for, the answer points at the one that is paid already, and says where to look."""
+    batch = house.approved(document([*lines(2), _BAD]))
+    (listed,) = _unpaid(house)
+    paid = house.transfers(batch["id"])[0]["id"]
+
+    refused = house.boss.post("/v1/follow-up-batches", {"transfer_ids": [listed["transfer"]["id"], paid]}).json()
+
+    assert [(each["pointer"], each["code"]) for each in refused["errors"]] == [("/transfer_ids/1", "not_unpaid")]
+    assert "GET /v1/unpaid-transfers" in refused["detail"]
+
+
 def test_unpaid_salary_says_since_when_it_is_late(house: House, clock: FakeClock) -> None:
     """Before the pay day it is still to be paid; after it the list says since when it is late, in Dutch."""
     batch = house.uploaded_batch(document([*lines(2), _BAD]))

@@ -1,5 +1,6 @@
 """Lines that are still to be paid: the list, follow-up batches, paid elsewhere, not owed."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -40,14 +41,18 @@ def list_unpaid(
         employers = frozenset({employer_id})
     lines = unpaid.unpaid_lines(ctx, session, employers)
     viewer = revealing.viewer_of(ctx, session, actor)
-    shown = [dump(_unpaid(line, visibility(viewer, line.batch.employer_id, line.batch.id))) for line in lines[:limit]]
+    codes = views.finding_codes(session, [line.transfer.id for line in lines[:limit]])
+    shown = [
+        dump(_unpaid(line, codes.get(line.transfer.id, []), visibility(viewer, line.batch.employer_id, line.batch.id)))
+        for line in lines[:limit]
+    ]
     return answer(200, shown, **{"X-Total-Count": str(len(lines))})
 
 
-def _unpaid(line: Unpaid, seen: Visibility) -> schemas.UnpaidOut:
+def _unpaid(line: Unpaid, codes: Sequence[str], seen: Visibility) -> schemas.UnpaidOut:
     late = line.late_since
     return schemas.UnpaidOut(
-        transfer=views.transfer_out(line.transfer, [], seen),
+        transfer=views.transfer_out(line.transfer, codes, seen),
         payment_batch_id=line.batch.id,
         employer_id=line.batch.employer_id,
         run=views.run_short(line.run, seen),
@@ -133,4 +138,5 @@ def waive(
 
 def _line(ctx: ContextDep, session: SessionDep, actor: ActorDep, row: CreditTransfer) -> dict[str, Any]:
     batch = session.get_one(PaymentBatch, row.batch_id)
-    return dump(views.transfer_out(row, [], revealing.seen_by(ctx, session, actor, batch)))
+    codes = views.finding_codes(session, [row.id]).get(row.id, [])
+    return dump(views.transfer_out(row, codes, revealing.seen_by(ctx, session, actor, batch)))

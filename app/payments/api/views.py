@@ -286,6 +286,16 @@ def _file_short(file: PaymentFile) -> schemas.FileShort:
     )
 
 
+def finding_codes(session: Session, transfer_ids: Sequence[UUID]) -> dict[UUID, list[str]]:
+    """Return the codes of what was found on these lines, by line."""
+    found: dict[UUID, list[str]] = {}
+    statement = select(Finding.transfer_id, Finding.code).where(any_of(col(Finding.transfer_id), transfer_ids))
+    for transfer_id, code in session.exec(statement.order_by(Finding.code)):
+        if transfer_id is not None:
+            found.setdefault(transfer_id, []).append(code)
+    return found
+
+
 def transfer_out(row: CreditTransfer, codes: Sequence[str], seen: Visibility) -> schemas.TransferOut:
     """Return a line; masked for who may not see salaries."""
     shows = seen.shows_salaries
