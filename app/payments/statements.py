@@ -4,7 +4,7 @@ What closes (accepted, executed) takes one person. What frees a claim, so that s
 executed, returned), takes a report fetched by a bank channel, or two people.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
@@ -32,6 +32,7 @@ from app.payments.models import (
     PaymentFile,
     TransferStatus,
 )
+from app.payments.reason_codes import ReasonFlag, reason_meaning
 from app.payments.retention import refuse_erased
 
 NO_FUNDS = "AM04"
@@ -104,7 +105,9 @@ def check(ctx: Context, session: Session, batch: PaymentBatch, said: Said) -> li
     if any(file.handed_out_at is None for file in files):
         raise NotAllowedNow("The file was never handed out, so the bank cannot have said anything of it.")
     account = session.get_one(DebtorAccount, batch.debtor_account_id)
-    first = _possible_from(said, batch.requested_execution_date, bank_profiles.profile_for(account.iban))
+    said_before = {code for row in rows for code in (row.bank_reason or "").split(",")}
+    profile = bank_profiles.profile_for(account.iban)
+    first = _possible_from(said, batch.requested_execution_date, profile, said_before)
     if first is not None and amsterdam_date(ctx.now()) < first:
         meanwhile = "executes nothing" if said.fact is Fact.EXECUTED else "may still execute these lines"
         raise TooEarly(
@@ -114,17 +117,27 @@ def check(ctx: Context, session: Session, batch: PaymentBatch, said: Said) -> li
     return rows
 
 
-def _possible_from(said: Said, execution_date: date, profile: bank_profiles.BankProfile) -> date | None:
-    """Return the first day on which a fact can be true, None when it always can."""
+def _possible_from(
+    said: Said, execution_date: date, profile: bank_profiles.BankProfile, said_before: Collection[str]
+) -> date | None:
+    """Return the first day on which a fact can be true, None when it always can.
+
+    `said_before` are the reasons that the bank gave for these lines in its reports.
+    """
     if said.fact is Fact.EXECUTED:
         return execution_date
+    days = []
     if said.fact is Fact.NOT_EXECUTED:
         # Who has to sign at the bank may still do so until the signature expires.
-        return calendar.next_bank_day(execution_date + timedelta(days=profile.signature_days))
-    if said.reason_code == NO_FUNDS:
+        days.append(calendar.next_bank_day(execution_date + timedelta(days=profile.signature_days)))
+    if said.fact in RELEASING and any(_is_lack_of_funds(code) for code in (said.reason_code or "", *said_before)):
         # The bank itself tries again for some days; a second file would pay twice.
-        return calendar.add_bank_days(execution_date, profile.retry_bank_days + 1)
-    return None
+        days.append(calendar.add_bank_days(execution_date, profile.retry_bank_days + 1))
+    return max(days, default=None)
+
+
+def _is_lack_of_funds(code: str) -> bool:
+    return reason_meaning(code).flag is ReasonFlag.FUNDS
 
 
 def apply(

@@ -115,6 +115,21 @@ def test_lack_of_funds_frees_nothing_yet_also_from_a_channel(house: House, ctx: 
     assert house.boss.get("/v1/unpaid-transfers").json() == []
 
 
+def test_two_people_free_nothing_of_which_the_bank_said_that_funds_are_short(house: House, clock: FakeClock) -> None:
+    """They need not give the code: the bank did, and may still execute the line."""
+    second = house.second_person()
+    batch = house.delivered()
+    upload(house.boss, on_lines(house, batch, {0: ("RJCT", "AM04")}, status="PART"))
+    said = {"statement": "refused", "reason": "r", "transfer_ids": [house.transfers(batch["id"])[0]["id"]]}
+
+    early = [person.post(f"/v1/payment-batches/{batch['id']}/statements", said) for person in (house.boss, second)]
+    clock.forward(days=20)
+    late = [person.post(f"/v1/payment-batches/{batch['id']}/statements", said) for person in (house.boss, second)]
+
+    assert [each.json()["code"] for each in early] == ["too_early", "too_early"]
+    assert [each.status_code for each in late] == [202, 201]
+
+
 def test_a_double_asks_a_person_also_from_a_channel(house: House, ctx: Context) -> None:
     """AM05: the twin may have been paid, so no machine frees the line."""
     batch = house.delivered()
