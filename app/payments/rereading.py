@@ -107,7 +107,9 @@ def _update(row: Line, line: OwedLine, *, waits: str | None) -> frozenset[str]:
     """
     values = line_rows.source_values(line)
     if row.hold_code == GONE:
-        values |= {"hold_code": waits, "decision": Decision.HOLD if waits else Decision.PAY}
+        # What a person decided on before it went is decided on again: an exclusion does not end by itself.
+        is_held = waits is not None or row.decision_reason is not None
+        values |= {"hold_code": waits, "decision": Decision.HOLD if is_held else Decision.PAY}
     values = {name: value for name, value in values.items() if getattr(row, name) != value}
     for name, value in values.items():
         setattr(row, name, value)

@@ -46,6 +46,25 @@ def test_two_equal_payments_on_purpose_are_both_paid(house: House) -> None:
     assert len({line["end_to_end_id"] for line in house.transfers(batch["id"])}) == 2
 
 
+def test_what_a_person_left_out_stays_out_when_it_went_and_came_back(house: House) -> None:
+    """Taken out at the source and put in again, a line that was excluded here is not paid by that."""
+    run = {"year": 2026, "period": 11, "run_number": 1}
+    batch = house.uploaded_batch(document(lines(3)), **run)
+    for n in (1, 2):
+        line = house.transfers(batch["id"])[n]
+        house.boss.call(
+            "PATCH",
+            f"/v1/payment-batches/{batch['id']}/transfers/{line['id']}",
+            json={"decision": "exclude", "reason": "Left the firm"},
+            headers={"If-Match": f'"r{n}"'},
+        )
+    house.upload(document(lines(2)), **run)
+
+    house.upload(document(lines(3)), **run)
+
+    assert [line["status"] for line in house.transfers(batch["id"])] == ["payable", "excluded", "held"]
+
+
 def test_totals_that_differ_make_nothing(house: House) -> None:
     """A file whose control sum is wrong is refused with both figures, and no run is left."""
     answer = house.upload(document(lines(2)).replace(b"<CtrlSum>5001.00</CtrlSum>", b"<CtrlSum>5001.01</CtrlSum>"))
