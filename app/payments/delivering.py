@@ -95,7 +95,7 @@ def hand_out(ctx: Context, session: Session, actor: Actor, batch_id: UUID, asked
     first = file.handed_out_at is None
     if first and batch.mode == LinkMode.LIVE:
         _release(ctx, session, batch, file)
-    if batch.status != BatchStatus.APPROVED and not asked.reason:
+    if (batch.status != BatchStatus.APPROVED or file.delivered_at is not None) and not asked.reason:
         message = "The file was delivered already; say with ?reason= why you need it again."
         raise Invalid(errors=[Problem(pointer="/reason", code="reason_missing", message=message)])
     details = {"message_id": file.message_id, "sha256": file.sha256, "first": first, "reason": asked.reason}

@@ -106,10 +106,12 @@ def _refuse_handed_out(files: Sequence[PaymentFile]) -> None:
 
 def check_withdrawal(session: Session, batch: PaymentBatch, n: int) -> PaymentFile:
     """Return the file that would be withdrawn; refuse one that is at the bank, or that nobody ever fetched."""
-    file = next((each for each in live_files(session, batch.id) if each.n == n), None)
+    files = live_files(session, batch.id)
+    file = next((each for each in files if each.n == n), None)
     if file is None:
         raise NotFound("This batch has no such file.")
-    if file.handed_out_at is None:
+    if all(each.handed_out_at is None for each in files):
+        # One that stayed here while another of its batch left can be neither recalled nor reissued: it is withdrawn.
         raise NotAllowedNow("The file was never handed out: recall the approval instead.")
     if file.delivered_at is not None:
         raise NotAllowedNow(

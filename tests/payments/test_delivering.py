@@ -309,6 +309,41 @@ def test_one_file_of_several_is_withdrawn_alone(house: House, small_bank: None) 
     assert after["counts"] == {"in_file": 4, "excluded": 3}
 
 
+def test_a_file_that_stayed_here_while_another_left_is_withdrawn(
+    house: House, small_bank: None, clock: FakeClock
+) -> None:
+    """Too late to hand it out, and no recall while another file may be at the bank: two people take its lines out."""
+    batch = _split_batch(house)
+    second = house.second_person()
+    house.boss.get(f"/v1/payment-batches/{batch['id']}/files/1")
+    clock.forward(days=14)
+    path = f"/v1/payment-batches/{batch['id']}"
+
+    late = house.boss.get(f"{path}/files/2").json()["code"]
+    recall = house.boss.call("DELETE", f"{path}/approvals/mine").json()["code"]
+    for person in (house.boss, second):
+        person.post(f"{path}/withdrawals", {"reason": "Too late.", "file": 2})
+    unpaid = [each["transfer"]["id"] for each in house.boss.get("/v1/unpaid-transfers").json()]
+    follow_up = house.boss.post("/v1/follow-up-batches", {"transfer_ids": unpaid}).json()
+    house.boss.approve(follow_up)
+
+    assert (late, recall, len(unpaid)) == ("execution_date_passed", "not_allowed_now", 3)
+    assert second.approve(house.batch(follow_up["id"])).json()["status"] == "approved"
+
+
+def test_a_delivered_file_of_several_is_fetched_again_only_with_a_reason(house: House, small_bank: None) -> None:
+    """Delivered is a state of a file: that another one of its batch is not yet makes no difference."""
+    batch = _split_batch(house)
+    path = f"/v1/payment-batches/{batch['id']}/files/1"
+    house.boss.get(path)
+    _say(house, batch, file=1)
+
+    silent = house.boss.get(path)
+    named = house.boss.get(f"{path}?reason=Lost")
+
+    assert (silent.status_code, silent.json()["errors"][0]["code"], named.status_code) == (422, "reason_missing", 200)
+
+
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS"])
 def test_looking_at_the_address_of_a_file_is_no_hand_out(house: House, method: str) -> None:
     """A preview that only looks gets no bytes, and the file still never left."""
