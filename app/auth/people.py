@@ -435,14 +435,6 @@ def revoke_mandate(session: Session, act: Act, *, office_id: UUID, employer_id: 
     return mandate
 
 
-def holders_of(session: Session, organization_id: UUID, *roles: Role) -> frozenset[UUID]:
-    """Return the people who hold one of these roles in an organization."""
-    statement = select(Membership.user_id).where(
-        Membership.organization_id == organization_id, col(Membership.role).in_(roles)
-    )
-    return frozenset(session.exec(statement))
-
-
 def find_user(session: Session, email: str) -> User:
     """Return the person with this e-mail; `NotFound` otherwise."""
     user = session.exec(select(User).where(User.email == email.strip().lower())).one_or_none()

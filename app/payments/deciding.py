@@ -6,9 +6,9 @@ from uuid import UUID
 
 from sqlmodel import Session, select
 
-from app.auth import people
+from app.auth import proposals
 from app.auth.actor import Actor
-from app.auth.models import Role
+from app.core.clock import amsterdam_date
 from app.core.errors import Conflict, Forbidden, Invalid, NotFound, PreconditionFailed, Problem
 from app.payments import bank_profiles, calendar, line_rows, receiving, revising
 from app.payments.context import Context
@@ -233,7 +233,7 @@ def acknowledge(
         raise NotFound("No such finding on this batch.")
     if not finding.needs_acknowledgement:
         raise Conflict("This finding needs no acknowledgement.")
-    alone = _must_be_another_person(session, actor, batch, finding)
+    alone = _must_be_another_person(session, actor, batch, finding, amsterdam_date(ctx.now()))
     if finding.acknowledged_at is None:
         finding.acknowledged_at, finding.acknowledged_by = ctx.now(), actor.user_id
         finding.acknowledgement_note = note
@@ -243,11 +243,13 @@ def acknowledge(
     return finding
 
 
-def _must_be_another_person(session: Session, actor: Actor, batch: PaymentBatch, finding: Finding) -> dict[str, bool]:
+def _must_be_another_person(
+    session: Session, actor: Actor, batch: PaymentBatch, finding: Finding, today: date
+) -> dict[str, bool]:
     """Refuse who edited the batch as the one who confirms where money goes, unless there is nobody else."""
     if finding.code not in ACCOUNT_CHANGES or batch.edited_by != actor.user_id:
         return {}
-    if len(people.holders_of(session, batch.employer_id, Role.ADMIN, Role.APPROVER)) > 1:
+    if not proposals.is_one_person_firm(session, batch.employer_id, today):
         raise AnotherPersonNeeded(
             "You changed this batch, so another admin or approver of the employer confirms an account that changed."
         )

@@ -6,7 +6,8 @@ from typing import Any
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
-from app.auth.models import Role
+from app.auth.models import Membership, Role
+from app.core.clock import amsterdam_date
 from app.core.database import transaction
 from app.payments import holds
 from app.payments.context import Context
@@ -14,6 +15,7 @@ from app.payments.models import PaymentBatch
 from tests.contracts.fake_source import FakePayroll
 from tests.payments.payments_of import dutch_iban
 from tests.payments.payroll_document import Line
+from tests.support.clock import FakeClock
 from tests.support.house import SECOND_IBAN, House, Person, add_account, add_person, document, lines, link
 from tests.support.jobs import work_off
 
@@ -401,6 +403,20 @@ def test_who_edited_the_batch_does_not_confirm_its_accounts(ctx: Context, client
     assert (refused.status_code, refused.json()["code"]) == (403, "another_person_needed")
     assert second.post(path).status_code == 200
     assert house.boss.approve(batch).status_code == 201
+
+
+def test_who_has_left_is_nobody_who_could_confirm(ctx: Context, house: House, clock: FakeClock) -> None:
+    """A deputy whose last day is over makes no second person: who is alone confirms alone."""
+    deputy = house.second_person("deputy", Role.APPROVER)
+    with transaction(ctx.engine) as session:
+        membership = session.get_one(Membership, (deputy.id, house.employer_id, Role.APPROVER))
+        membership.ends_on = amsterdam_date(ctx.now())
+        session.add(membership)
+    clock.forward(days=1)
+
+    batch = _edited_by_boss(house)
+
+    assert "account_changed" in house.acknowledge_all(batch)
 
 
 def test_a_one_person_firm_confirms_its_own_edit_and_history_says_so(house: House) -> None:
