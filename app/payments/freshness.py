@@ -9,7 +9,7 @@ from app.core.errors import Conflict
 from app.payments import fetching, readings
 from app.payments.context import Context
 from app.payments.errors import FaultKind, SourceFault, SourceUnreachable, UnreadableDocument
-from app.payments.models import PaymentBatch, PayrollRun
+from app.payments.models import PaymentBatch, PayrollRun, RunState
 from app.payments.readings import ReadingOutcome
 
 FRESH_FOR = timedelta(minutes=15)
@@ -45,6 +45,12 @@ def ensure_fresh(ctx: Context, batch_id: UUID, *, is_acknowledged: bool) -> Sour
         run = session.get_one(PayrollRun, batch.run_id)
         if run.source_kind == "upload":
             return SourceState.UPLOAD
+        if run.state == RunState.WITHDRAWN:
+            # However young the last equal reading: since then two lists said that the run is gone.
+            raise SourceChanged(
+                "The run was undone at the source, so nothing was approved. Ask the payroll office what happened; "
+                "cancel the batch, or approve it when the run is listed there again."
+            )
         # What was uploaded in the place of what the source says is not what the source says.
         is_uploaded = readings.is_uploaded(session, batch.reading_id)
         if not is_uploaded and ctx.now() - batch.source_equal_at <= FRESH_FOR:

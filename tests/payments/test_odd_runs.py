@@ -215,6 +215,25 @@ def test_a_run_undone_after_its_approval_is_not_handed_out(connected: Connected,
     assert [each["code"] for each in connected.house.batch(batch["id"])["holds"]] == ["run_withdrawn"]
 
 
+def test_a_recalled_batch_of_a_run_that_is_gone_is_not_approved_again(connected: Connected, clock: FakeClock) -> None:
+    """Recalled as the hold asks, its hold lifted by two, the last reading minutes old: the run is gone all the same."""
+    house, batch = connected.house, connected.approved()
+    second = house.second_person()
+    _undo(connected, clock, connected.payroll.only_run())
+    path = f"/v1/payment-batches/{batch['id']}"
+    recalled = house.boss.call("DELETE", f"{path}/approvals/mine").json()
+    hold = recalled["holds"][0]["id"]
+    for person in (house.boss, second):
+        person.post(f"{path}/holds/{hold}/lifting", {"reason": "It was a mistake of the office."})
+    pending = house.batch(batch["id"])
+
+    refused = house.boss.approve(pending)
+
+    assert (pending["status"], pending["holds"]) == ("pending", [])
+    assert (refused.status_code, refused.json()["code"]) == (409, "source_changed")
+    assert house.batch(batch["id"])["status"] == "pending"
+
+
 def test_a_run_undone_after_its_delivery_is_told_and_changes_nothing(connected: Connected, clock: FakeClock) -> None:
     """What is at the bank is at the bank: the batch stays delivered, and the history tells that the run is gone."""
     house = connected.house
