@@ -233,7 +233,10 @@ def approve_batch(ctx: Context, session: Session, actor: Actor, wish: Wish, read
 def check_ready(ctx: Context, session: Session, content: BatchContent) -> None:
     """Refuse a batch that cannot be approved now. Asked before the file is built, and again under the locks."""
     if not content.paid:
-        raise NothingToPay("Every line is invalid, held or excluded.")
+        raise NothingToPay(
+            "No line of this batch is to be paid: every one is invalid, held, excluded or closed. Put a line back "
+            "(PATCH .../transfers/{id}), or reject the batch; what is still owed stays on the list of unpaid lines."
+        )
     holds.refuse_when_held(session, content.batch)
     check_account(content.account)
     _check_locked_run(session, content.batch)
@@ -269,7 +272,8 @@ def _check_acknowledged(session: Session, batch: PaymentBatch) -> None:
     ).all()
     if waiting:
         raise AcknowledgementNeeded(
-            f"{len(waiting)} findings wait for a person to confirm them.",
+            f"{len(waiting)} of the findings wait for an admin or approver to confirm them: "
+            f"POST /v1/payment-batches/{batch.id}/findings/{{finding_id}}/acknowledgement.",
             extra={"findings": [{"id": str(identifier), "code": code} for identifier, code in waiting]},
         )
 

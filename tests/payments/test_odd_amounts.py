@@ -7,6 +7,7 @@ import pytest
 
 from tests.contracts.fake_source import FakePayroll
 from tests.payments.payments_of import dutch_iban
+from tests.support.clock import FakeClock
 from tests.support.connected import Connected, connect
 from tests.support.house import House, document, lines
 
@@ -41,6 +42,36 @@ def test_an_advance_that_was_paid_by_hand_stays_out_of_every_reading(connected: 
     assert approved.json()["counts"] == {"paid_elsewhere": 1, "in_file": 2}
     assert house.boss.get("/v1/unpaid-transfers").json() == []
     assert house.boss.post("/v1/follow-up-batches", {"transfer_ids": [line]}).status_code == 422
+
+
+def test_heirs_an_account_abroad_and_a_final_settlement_are_asked_about(connected: Connected, clock: FakeClock) -> None:
+    """Paid to heirs, to an account in another country, six times as much on leaving: each waits for a person's word."""
+    house = connected.house
+    deceased, moved, leaver, other = lines(4)
+    connected.approved([deceased, moved, leaver, other])
+    clock.forward(days=28)
+    connected.finish_run(
+        [
+            replace(deceased, name="Erven van Medewerker A", iban=dutch_iban(88), text="Salaris december"),
+            replace(moved, iban="DE89370400440532013000", text="Salaris december"),
+            replace(leaver, amount="15012.00", text="Eindafrekening"),
+            replace(other, text="Salaris december"),
+        ],
+        period=12,
+    )
+    connected.poll()
+    batch = connected.batches()[-1]
+
+    asked = {(each["position"], each["code"]) for each in house.findings(batch["id"]) if each["needs_acknowledgement"]}
+    told = {each["code"] for each in house.findings(batch["id"])}
+    refused = house.boss.approve(batch)
+    house.acknowledge_all(batch)
+
+    assert asked == {(2, "account_changed"), (2, "first_foreign_account"), (3, "amount_jumped")}
+    assert {"new_payees", "payees_gone"} <= told
+    assert (refused.status_code, refused.json()["code"]) == (409, "acknowledgement_needed")
+    assert f"{batch['id']}/findings/" in refused.json()["detail"]
+    assert house.boss.approve(batch).status_code == 201
 
 
 def test_a_net_that_is_split_over_two_accounts_is_two_lines(connected: Connected) -> None:

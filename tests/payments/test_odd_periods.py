@@ -1,5 +1,6 @@
 """Odd periods and odd sizes: a month long past, the turn of the year, tests, no line, one line, five thousand."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -52,6 +53,27 @@ def test_periods_at_the_turn_of_the_year_are_read_and_paid(
 
     assert (batch["run"]["year"], batch["run"]["period"]) == (year, period)
     assert made_at.date() <= date.fromisoformat(batch["requested_execution_date"]) <= made_at.date() + timedelta(45)
+    assert house.boss.approve(batch).status_code == 201
+
+
+def test_a_thirteenth_month_in_period_thirteen_is_expected(
+    house: House, payroll: FakePayroll, clock: FakeClock
+) -> None:
+    """Every net doubles in the last of thirteen periods: one remark, no question, and the comparison says why."""
+    clock.moment = datetime(2026, 11, 24, 10, tzinfo=UTC)
+    connected = connect(house, payroll, frequency="four_weeks")
+    connected.approved(lines(3, cents=150_000), period=12, frequency="four_weeks")
+    clock.forward(days=28)
+    rows = [replace(row, text="Salaris periode 13") for row in lines(3, cents=300_000)]
+    connected.finish_run(rows, period=13, frequency="four_weeks", made_at=clock.moment)
+    connected.poll()
+    batch = connected.batches()[-1]
+
+    compared = house.boss.get(f"/v1/payment-batches/{batch['id']}/comparison").json()
+
+    assert compared["expected_peak"] == {"code": "thirteenth_month", "direction": "up"}
+    assert (batch["run"]["period"], batch["acknowledgements_open"]) == (13, 0)
+    assert "peak_expected" in _codes(house, batch)
     assert house.boss.approve(batch).status_code == 201
 
 
