@@ -19,6 +19,7 @@ from app.core.ids import new_token, token_hash
 from app.payments import calendar
 from app.payments.context import Context
 from app.payments.errors import FaultKind, SourceFault
+from app.payments.locks import lock_administration
 from app.payments.models import (
     Administration,
     AdministrationLink,
@@ -404,6 +405,7 @@ def change_link(
 
 def _end_dry_run(ctx: Context, session: Session, actor: HistoryActor, link: AdministrationLink) -> None:
     """Cancel the open dry batches; their runs stay unpayable."""
+    lock_administration(session, link.administration_id)  # a reading on its way comes before or after, not between
     batches = session.exec(
         select(PaymentBatch)
         .where(

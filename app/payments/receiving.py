@@ -18,7 +18,7 @@ from app.payments.context import Context
 from app.payments.locks import lock_accounts, lock_administration
 from app.payments.making import NewBatch, Setting
 from app.payments.models import AdministrationLink, BatchStatus, PaymentBatch, PayrollRun, RunState
-from app.payments.readings import Reading, ReadingOutcome
+from app.payments.readings import Reading, ReadingOutcome, leave_out
 from app.payments.retention import Erased
 from app.payments.totals import lines_hash, totals_problems
 from app.payments.waiting import follow_left_lines
@@ -34,6 +34,10 @@ def take_in(ctx: Context, session: Session, run_id: UUID, reading: Reading) -> R
     session.refresh(run)
     if run.state == RunState.ERASED:
         raise Erased("The lines of this run were erased after their term. It cannot be taken in again.")
+    if run.state in (RunState.IGNORED, RunState.WITHDRAWN):
+        # It was made unpayable while its document was on its way.
+        leave_out(session, reading)
+        return ReadingOutcome.LATE
     link = session.get_one(AdministrationLink, run.administration_id)
     _stamp(reading)
     session.add(reading.row)

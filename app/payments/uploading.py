@@ -101,6 +101,13 @@ def _may_upload(session: Session, actor: Actor, administration_id: UUID) -> None
         actor.needs_employer_role(link.employer_id, Role.ADMIN, "office_admin", "office_preparer")
 
 
+class RunNotPayable(Conflict):
+    """The upload is of a run that is known and is not payable."""
+
+    code = "run_not_payable"
+    title = "This run is not payable"
+
+
 class OwnFile(Conflict):
     """The file is one that was made here, not one that a payroll package exported."""
 
@@ -163,6 +170,8 @@ def _find_or_make_run(
 def _kept(run: PayrollRun) -> PayrollRun:
     if run.state == RunState.ERASED:
         raise Erased("This run was paid long ago and its lines were erased. It cannot be taken in again.")
+    if run.state in (RunState.IGNORED, RunState.WITHDRAWN):
+        raise RunNotPayable(f"{run.reason} An upload does not change that.", extra={"reason": run.reason_code})
     return run
 
 

@@ -14,7 +14,7 @@ from app.payments.ports import SourceRun
 from tests.contracts.fake_source import FakePayroll
 from tests.support.clock import FakeClock
 from tests.support.connected import Connected, connect
-from tests.support.house import House, document, lines
+from tests.support.house import House, document, lines, link
 from tests.support.jobs import work_off
 
 _REMARKS = {"people_not_checked", "run_not_locked"}
@@ -131,6 +131,22 @@ def test_no_event_makes_a_run_payable_that_is_older_than_go_live(ctx: Context, c
     (found,) = connected.runs()
     assert (found["state"], found["reason_code"], connected.batches()) == ("ignored", "before_go_live", [])
     assert connected.payroll.count("fetch_payments") == asked
+
+
+def test_a_run_read_while_the_dry_run_ends_is_not_payable(house: House, payroll: FakePayroll) -> None:
+    """Its document was on its way when the administration went live: it stays a run of the dry run."""
+    trying = connect(house, payroll, mode="dry_run")
+
+    def go_live() -> None:
+        answer = link(house.boss, trying.administration_id, house.employer_id, house.account_id)
+        assert answer.status_code == 200
+
+    payroll.meanwhile = go_live
+    trying.finish_run()
+    trying.poll()
+
+    (found,) = trying.runs()
+    assert (found["state"], found["reason_code"], trying.batches()) == ("ignored", "dry_run", [])
 
 
 def test_a_run_that_is_found_after_its_pay_day_gets_a_day_that_is_possible(

@@ -1,5 +1,6 @@
 """Reading a run more than once: identities stay, changes are shown, nothing is offered twice."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -183,6 +184,23 @@ def test_a_dry_run_claims_nothing_and_is_never_delivered(house: House) -> None:
     assert delivered.status_code == 409
     limit = house.boss.get(f"/v1/debtor-accounts/{house.account_id}/payment-limit?execution_date=2026-11-25").json()
     assert limit["per_day"]["used"]["amount"] == "0.00"
+
+
+def test_a_run_of_the_dry_run_is_not_paid_by_uploading_it_again(house: House) -> None:
+    """It was paid from elsewhere then: after going live it can be neither taken in nor offered."""
+    run = {"year": 2026, "period": 11, "run_number": 1}
+    path = f"/v1/connections/{house.connection_id}/administrations"
+    dry = replace(house, administration_id=house.boss.post(path, {"number": "77", "name": "Dry"}).json()["id"])
+    link(house.boss, dry.administration_id, house.employer_id, house.account_id, mode="dry_run")
+    known = dry.upload(document(lines(3)), **run).json()
+    link(house.boss, dry.administration_id, house.employer_id, house.account_id, mode="live")
+
+    again = dry.upload(document(lines(3)), **run)
+    changed = dry.upload(document(lines(4)), **run)
+    offered = house.boss.post(f"/v1/payroll-runs/{known['id']}/batches")
+
+    assert [each.json()["code"] for each in (again, changed, offered)] == ["run_not_payable"] * 2 + ["conflict"]
+    assert [house.batch(each)["status"] for each in known["payment_batch_ids"]] == ["cancelled"]
 
 
 def test_nothing_leads_back_from_delivered() -> None:
