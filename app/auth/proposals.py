@@ -33,7 +33,7 @@ class AnotherProposalOpen(Conflict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """What is asked. `a_day_suffices`: after a day it is done without a second person."""
+    """What is asked. `a_day_suffices`: after a day it is done without a second person. `roles` may ask for it."""
 
     organization_id: UUID
     kind: str
@@ -41,6 +41,7 @@ class Ask:
     payload: Mapping[str, Any]
     reason: str
     a_day_suffices: bool
+    roles: tuple[str, ...] = DECIDERS
 
 
 def ask(session: Session, act: Act, user_id: UUID, wanted: Ask) -> Proposal:
@@ -51,7 +52,7 @@ def ask(session: Session, act: Act, user_id: UUID, wanted: Ask) -> Proposal:
     session.flush()
     found = _open(session, wanted)
     if found is not None and not is_decider(
-        session, wanted.organization_id, found.proposed_by, amsterdam_date(act.now)
+        session, wanted.organization_id, found.proposed_by, amsterdam_date(act.now), *wanted.roles
     ):
         # Who asked has left: what they wanted no longer counts as one of two people.
         _end(found, act.now, ProposalOutcome.WITHDRAWN)
@@ -154,13 +155,16 @@ def due(session: Session, now: datetime) -> list[UUID]:
     return list(session.exec(statement))
 
 
-def finish_waiting(session: Session, act: Act, proposal_id: UUID) -> Proposal | None:
-    """Mark a proposal whose day is over as done and return it, locked; None when it is not open and due any more."""
+def finish_waiting(session: Session, act: Act, proposal_id: UUID, *roles: str) -> Proposal | None:
+    """Mark a proposal whose day is over as done and return it, locked; None when it is not open and due any more.
+
+    None also when who asked holds none of these roles (admin or approver when none is given) by now: it ends then.
+    """
     statement = select(Proposal).where(Proposal.id == proposal_id).with_for_update()
     row = session.exec(statement.execution_options(populate_existing=True)).one()
     if row.ended_at is not None or row.waits_until is None or row.waits_until > act.now:
         return None
-    stays = is_decider(session, row.organization_id, row.proposed_by, amsterdam_date(act.now))
+    stays = is_decider(session, row.organization_id, row.proposed_by, amsterdam_date(act.now), *roles)
     _end(row, act.now, ProposalOutcome.APPLIED if stays else ProposalOutcome.WITHDRAWN)
     session.add(row)
     _tell(session, act, row, "proposal.waited" if stays else "proposal.withdrawn")
@@ -177,9 +181,9 @@ def deciders(session: Session, organization_id: UUID, today: date, *roles: str) 
     return set(session.exec(statement))
 
 
-def is_decider(session: Session, organization_id: UUID, user_id: UUID, today: date) -> bool:
-    """Say whether a person is (still) an admin or approver of an organization."""
-    return user_id in deciders(session, organization_id, today)
+def is_decider(session: Session, organization_id: UUID, user_id: UUID, today: date, *roles: str) -> bool:
+    """Say whether a person (still) holds one of these roles (admin or approver when none is given)."""
+    return user_id in deciders(session, organization_id, today, *roles)
 
 
 def is_one_person_firm(session: Session, organization_id: UUID, today: date) -> bool:

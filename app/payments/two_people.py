@@ -76,6 +76,7 @@ def act(ctx: Context, session: Session, actor: Actor, wanted: Wanted) -> Proposa
         payload=wanted.payload,
         reason=wanted.reason,
         a_day_suffices=not kind.frees_money or proposals.is_one_person_firm(session, employer_id, today),
+        roles=kind.roles,
     )
     proposal = proposals.ask(session, _act_of(ctx, actor), actor.user_id, asked)
     if proposal.outcome == ProposalOutcome.APPLIED:
@@ -128,7 +129,7 @@ def _apply_one(ctx: Context, proposal_id: UUID) -> bool:
             seen = session.get_one(Proposal, proposal_id)
             kind, wanted = KINDS[seen.kind], _as_wanted(seen)
             kind.check(ctx, session, wanted)
-            row = proposals.finish_waiting(session, system, proposal_id)
+            row = proposals.finish_waiting(session, system, proposal_id, *kind.roles)
             if row is None:
                 return False
             kind.apply(ctx, session, wanted, proposals.proposer(session, row))

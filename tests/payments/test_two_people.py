@@ -393,6 +393,28 @@ def test_removing_a_role_waits_too(house: House, ctx: Context, clock: FakeClock,
     assert person.email not in left
 
 
+@pytest.mark.parametrize("how", ["a day", "another admin"])
+def test_settings_asked_by_who_is_no_admin_any_more_do_not_count(
+    house: House, ctx: Context, clock: FakeClock, how: str
+) -> None:
+    """Still an approver, but no admin: about settings this person does not decide any more."""
+    asker = house.second_person("asker", Role.ADMIN, Role.APPROVER)
+    path = f"/v1/employers/{house.employer_id}/approval-policy"
+    tiers = [{"tiers": [{"from": {"amount": "0.00"}, "required": count}]} for count in (2, 1)]
+    assert house.boss.call("PUT", path, json=tiers[0]).status_code == 200
+    assert asker.call("PUT", path, json=tiers[1]).status_code == 202
+    with transaction(ctx.engine) as session:
+        people.end_membership(session, act(ctx), user_id=asker.id, organization_id=house.employer_id, role=Role.ADMIN)
+
+    if how == "a day":
+        clock.forward(hours=25)
+        two_people.apply_due(ctx)
+    else:
+        assert house.boss.call("PUT", path, json=tiers[1]).status_code == 202
+
+    assert house.boss.get(path).json()["tiers"][0]["required"] == 2
+
+
 def test_the_last_admin_stays(house: House, ctx: Context, clock: FakeClock) -> None:
     """Nobody locks an employer out of its own house: the proposal ends undone."""
     house.boss.call("DELETE", f"/v1/employers/{house.employer_id}/members/{house.boss.id}", params={"role": "admin"})
