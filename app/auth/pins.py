@@ -130,7 +130,9 @@ def refuse_changed_recently(engine: Engine, user_id: UUID, now: datetime) -> Non
 def _refuse_locked(user: User, token: ApiToken) -> str:
     if user.pin_hash is None:
         raise PinNotSet("Set a PIN first; approving always needs one.")
-    if user.pin_locked_at is not None or token.pin_locked_at is not None:
+    if user.pin_locked_at is not None:
+        raise PinLocked(_PIN_LOCKED_TEXT)
+    if token.pin_locked_at is not None:
         raise PinLocked(_LOCKED_TEXT)
     return user.pin_hash
 
@@ -178,6 +180,9 @@ def _matches(pin_hash: str, pin: str) -> bool:
         return False
 
 
+_PIN_LOCKED_TEXT = (
+    "Too many wrong PINs in a day: the PIN is locked. Have the operator set a new one (`user pin --reset`)."
+)
 _LOCKED_TEXT = "Too many wrong PINs on this token. Use another credential, or have a new token issued."
 
 

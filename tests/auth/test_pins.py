@@ -1,0 +1,59 @@
+"""PINs: wrong ones are few, on a token and in a day."""
+
+from uuid import UUID
+
+import pytest
+
+from app.auth import people, pins
+from app.auth.models import Scope
+from app.auth.pins import WRONG_TRIES_PER_DAY, PinAttempt, PinIncorrect, PinLocked
+from app.core.database import transaction
+from tests.support.clock import FakeClock
+from tests.support.house import PIN, WRONG_PIN, House, act
+
+
+@pytest.fixture
+def tokens(house: House) -> list[UUID]:
+    """More tokens of the boss than are needed for a day of guesses."""
+    with transaction(house.ctx.engine) as session:
+        user = people.find_user(session, house.boss.email)
+        issued = [
+            people.issue_token(session, act(house.ctx), user=user, scopes=frozenset({Scope.APPROVE}), days=30)
+            for _ in range(WRONG_TRIES_PER_DAY)
+        ]
+        return [each.row.id for each in issued]
+
+
+def _try(house: House, token_id: UUID, pin: str) -> None:
+    ctx = house.ctx
+    attempt = PinAttempt(user_id=house.boss.id, token_id=token_id, pin=pin, now=ctx.now(), new_id=ctx.new_id)
+    pins.verify_pin(ctx.engine, attempt)
+
+
+def _guess(house: House, token_id: UUID) -> None:
+    with pytest.raises(PinIncorrect):
+        _try(house, token_id, WRONG_PIN)
+
+
+def test_twenty_wrong_pins_in_a_day_lock_the_pin_on_every_token(house: House, tokens: list[UUID]) -> None:
+    """Who has many tokens has no more than twenty guesses; then the PIN itself is locked, until it is set anew."""
+    for token_id in tokens:
+        _guess(house, token_id)
+
+    with pytest.raises(PinLocked) as refusal:
+        _try(house, tokens[0], PIN)
+
+    assert "user pin" in refusal.value.detail
+    with transaction(house.ctx.engine) as session:
+        people.change_pin(session, act(house.ctx), user=people.find_user(session, house.boss.email), pin=PIN)
+    _try(house, tokens[0], PIN)
+
+
+def test_wrong_pins_of_another_day_do_not_lock_the_pin(house: House, tokens: list[UUID], clock: FakeClock) -> None:
+    """A person mistypes now and then; only what happens within a day is an attack."""
+    for token_id in tokens[1:]:
+        _guess(house, token_id)
+    clock.forward(hours=25)
+    _guess(house, tokens[0])
+
+    _try(house, tokens[0], PIN)
