@@ -1,11 +1,15 @@
 """The history in Dutch: every event that the code records has words, and the details say what matters."""
 
 import ast
+import csv
 import inspect
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -14,7 +18,7 @@ from app.core.history import SEALED
 from app.payments import attention, history_words, tiers
 from app.payments.line_states import LineStage
 from app.payments.models import BatchStatus
-from app.payments.reporting import RESULTS
+from app.payments.reporting import RESULTS, HistoryLine, as_csv
 from app.payments.statements import Fact
 from app.payments.two_people import KINDS
 from tests.support.house import House
@@ -202,3 +206,27 @@ def test_a_withdrawal_reads_as_a_story(house: House) -> None:
         ("Bevestigd door een tweede persoon", _WITHDRAWAL),
         ("Gevraagd, wacht op een tweede persoon", f"{_WITHDRAWAL}; wacht op een tweede persoon"),
     ]
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+31 6", "-1+1", "@SUM(A1)", "\t=1+1", " \r\n=1+1"])
+@pytest.mark.parametrize("column", ["result", "account", "administration", "details", "actor", "event"])
+def test_no_cell_begins_as_a_formula(column: str, text: str) -> None:
+    """An administration or a person may be named like a formula; a spreadsheet shows the name and counts nothing."""
+    plain = HistoryLine(
+        organization_id=UUID(int=1),
+        sequence=1,
+        occurred_at=datetime(2026, 11, 21, tzinfo=UTC),
+        event="batch.made",
+        result="Betaalbatch klaargezet",
+        account="NL02 ABNA 0123 4567 89",
+        administration="1000 Bakkerij",
+        details="8 betalingen",
+        actor="Anna",
+        payment_batch_id=None,
+        facts={},
+    )
+
+    rows = list(csv.reader(as_csv([replace(plain, **{column: text})]).decode("utf-8-sig").splitlines(), delimiter=";"))
+
+    assert f"'{text.strip()}" in rows[1]
+    assert not [cell for cell in rows[1] if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
