@@ -129,6 +129,7 @@ def add_employer(request: Request, actor: ActorDep, session: SessionDep, key: Ke
 @routes.get("/employers", response_model=list[OrganizationOut], responses=problems())
 def list_employers(actor: ActorDep, session: SessionDep) -> Response:
     """Return the employers that the caller may look at, by name."""
+    actor.needs_scope(Scope.READ)
     rows = people.organizations(session, actor.readable_employers)
     return answer(200, [_organization(row) for row in rows])
 
@@ -136,6 +137,7 @@ def list_employers(actor: ActorDep, session: SessionDep) -> Response:
 @routes.get("/employers/{employer_id}", response_model=OrganizationOut, responses=problems())
 def get_employer(actor: ActorDep, session: SessionDep, employer_id: UUID) -> Response:
     """Return one employer."""
+    actor.needs_scope(Scope.READ)
     return answer(200, _organization(_visible_employer(session, actor, employer_id)))
 
 

@@ -6,10 +6,12 @@ from uuid import uuid4
 
 import pytest
 from fastapi import FastAPI
+from sqlmodel import select
 
 from app.auth import people
-from app.auth.models import OrganizationKind, Role, Scope
+from app.auth.models import ApiToken, OrganizationKind, Role, Scope
 from app.core.database import transaction
+from app.core.ids import token_hash
 from app.payments.context import Context
 from tests.support.clock import FakeClock
 from tests.support.house import House, Person, act, add_organization, add_person, document, lines
@@ -230,13 +232,46 @@ def test_an_office_never_approves(ctx: Context, house: House) -> None:
 
 
 def test_a_token_that_ended_is_no_token(house: House, clock: FakeClock) -> None:
-    """A token works until its last day and not a moment longer; a revoked one not at all."""
+    """A token works until its last day and not a moment longer."""
     clock.forward(days=89)
     before = house.boss.get("/v1/me").status_code
     clock.forward(days=1)
     after = house.boss.get("/v1/me").status_code
 
     assert (before, after) == (200, 401)
+
+
+def test_a_token_that_was_revoked_is_no_token_from_the_next_request_on(house: House) -> None:
+    """Nothing of it is remembered by a service that saw it a moment ago; another token of the person goes on."""
+    other = add_person(house.ctx, house.client, house.employer_id, (), email=house.boss.email)
+    before = house.boss.get("/v1/me").status_code
+    with transaction(house.ctx.engine) as session:
+        row = session.exec(select(ApiToken).where(ApiToken.token_hash == token_hash(house.boss.token))).one()
+        people.revoke_token(session, act(house.ctx), token_id=row.id)
+
+    assert (before, house.boss.get("/v1/me").status_code, other.get("/v1/me").status_code) == (200, 401, 200)
+
+
+@pytest.mark.parametrize("scope", [Scope.PREPARE, Scope.APPROVE, Scope.FILES])
+def test_a_token_that_may_not_read_is_shown_nothing(app: FastAPI, ctx: Context, house: House, scope: Scope) -> None:
+    """Every GET: who the token is of it may know, and files it may fetch when it is for files."""
+    ids = _ids(house)
+    roles = (Role.ADMIN, Role.APPROVER, Role.AUDITOR)
+    person = add_person(ctx, house.client, house.employer_id, roles, email="solo@jansen.example", scopes=(scope,))
+    gets = [path for method, path in operations(app) if method == "get"]
+
+    refused = {path for path in gets if _code(call(person, "get", _asked(path), ids)) == "scope_missing"}
+
+    files = {path for path in gets if "{batch_id}/file" in path and not path.endswith("/files")}
+    assert set(gets) - refused == {"/v1/me"} | (files if scope is Scope.FILES else set())
+
+
+def _asked(path: str) -> str:
+    return f"{path}?from=2026-11-01&to=2026-11-30" if path.endswith("/bank-days") else path
+
+
+def _code(answer: Any) -> str | None:
+    return None if answer.is_success else str(answer.json()["code"])
 
 
 def test_a_filter_that_is_not_known_is_refused(house: House) -> None:
