@@ -3,6 +3,7 @@
 It ignores elements it does not know, never guesses, and takes no document type, entity or outside reference.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,6 +15,8 @@ _ENVELOPES: Final = ("http://schemas.xmlsoap.org/soap/envelope/", "http://www.w3
 _NIL: Final = "{http://www.w3.org/2001/XMLSchema-instance}nil"
 # An element takes some hundred bytes of memory whatever it takes in the answer, so elements are counted beforehand.
 _MAX_TAGS: Final = 500_000
+# lxml writes the namespace out before each element that is asked for its name: a long one takes hours to read.
+_LONG_ATTRIBUTE: Final = re.compile(rb"=\s*(?:\"[^\"<]{1000}|'[^'<]{1000})")
 # libxml2 stops at texts over 10 million characters unless told otherwise; a payment file may be one such text.
 _LONG_TEXT_BYTES: Final = 10_000_000
 
@@ -23,7 +26,7 @@ class NoEnvelope(Exception):
 
 
 class TooManyElements(Exception):
-    """More elements than an answer of any size we expect has."""
+    """More elements, or longer attributes, than an answer of any size we expect has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +97,7 @@ def open_envelope(content: bytes, operation: Operation) -> SoapFault | Response:
 
 
 def _parse(content: bytes, operation: Operation) -> etree._Element:
-    if content.count(b"<") > _MAX_TAGS:
+    if content.count(b"<") > _MAX_TAGS or _LONG_ATTRIBUTE.search(content):
         raise TooManyElements
     is_long_text = operation.shape is Shape.TEXT and len(content) > _LONG_TEXT_BYTES
     parser = etree.XMLParser(
@@ -110,7 +113,9 @@ def _parse(content: bytes, operation: Operation) -> etree._Element:
     except etree.XMLSyntaxError:
         raise NoEnvelope from None
     described: Any = root.getroottree().docinfo  # the stubs leave out doctype
-    if described.doctype:
+    # What is counted above is counted in UTF-8: in another encoding the same bytes may be other elements. Of UTF-16
+    # with its mark libxml2 says that it is UTF-8; its markup always holds NUL, which UTF-8 never does.
+    if described.doctype or (described.encoding or "utf-8").lower() != "utf-8" or b"\0" in content:
         raise NoEnvelope
     return root
 

@@ -373,10 +373,17 @@ def test_a_payment_file_of_twelve_million_characters_is_read(nmbrs: ScriptedNmbr
 
 
 @pytest.mark.parametrize(
-    "inside", [RUN.replace("Salaris november", "x" * 9 * MIB), "<a/>" * 600_000], ids=["bytes", "elements"]
+    "inside",
+    [
+        RUN.replace("Salaris november", "x" * 9 * MIB),
+        "<a/>" * 600_000,
+        f'<p:a xmlns:p = "{"x" * 1000}"/>',
+        f"<a xmlns='{'x' * 1000}'/>",
+    ],
+    ids=["bytes", "elements", "a long name", "another long name"],
 )
 def test_an_answer_that_is_too_large_is_a_fault_of_ours(nmbrs: ScriptedNmbrs, source: NmbrsSoapSource, inside: str):
-    """Both bytes and elements are counted before anything is built in memory."""
+    """Bytes and elements are counted before anything is built in memory; names too, since reading repeats them."""
     nmbrs.answers["CompanyService.Run_GetList"] = result("CompanyService.Run_GetList", inside)
     caught = fault_of(source, "CompanyService.Run_GetList")
     assert (caught.kind, caught.code) == (FaultKind.OURS, "answer_too_large")
@@ -407,6 +414,14 @@ def test_a_document_type_is_refused_and_nothing_is_fetched_for_it(
     nmbrs.answers["CompanyService.Run_GetList"] = xml(content)
     assert fault_of(source, "CompanyService.Run_GetList").code == "source_answer_unusable"
     assert len(nmbrs.server.received) == 1
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "iso-8859-1", "utf-7"])
+def test_an_answer_in_another_encoding_is_not_read(nmbrs: ScriptedNmbrs, source: NmbrsSoapSource, encoding: str):
+    """What was counted as text could be elements in it; the source writes UTF-8."""
+    text = envelope("CompanyService.Run_GetList", RUN).decode().replace('"utf-8"', f'"{encoding}"')
+    nmbrs.answers["CompanyService.Run_GetList"] = xml(text.encode("ascii" if encoding == "utf-7" else encoding))
+    assert fault_of(source, "CompanyService.Run_GetList").code == "source_answer_unusable"
 
 
 # --------------------------------------------------------------------------------------------------- no (whole) answer
