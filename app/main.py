@@ -17,6 +17,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, gen
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.auth import api as auth_api
+from app.auth.web import actor_of
 from app.core.clock import Clock, utc_now
 from app.core.database import create_engine
 from app.core.edge import Edge
@@ -139,6 +140,7 @@ def create_app(service: Service, *, with_worker: bool) -> FastAPI:
     app.state.identifier_secret = service.context.identifier_secret
     app.state.known_addresses = KnownAddresses()
     app.state.api_rate, webhook_rate = _rates(service.settings)
+    app.state.admit = actor_of
     app.state.admission = Admission(webhook_rate)
     app.state.together = Together(partial(record_deliveries, service.context))
     add_error_handlers(app)

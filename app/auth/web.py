@@ -23,8 +23,15 @@ _LONGEST_TOKEN = 200
 def actor_of(request: Request) -> Actor:
     """Return who is asking; 401 when the token is absent, unknown, ended or revoked, 429 when it asks too often.
 
-    The service itself looks: until the token is known there is nobody to work for.
+    The service itself looks: until the token is known there is nobody to work for. It looks once for each request.
     """
+    known: Actor | None = getattr(request.state, "actor", None)
+    if known is None:
+        known = request.state.actor = _found(request)
+    return known
+
+
+def _found(request: Request) -> Actor:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not 0 < len(token) <= _LONGEST_TOKEN:
         raise missing_token()

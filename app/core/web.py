@@ -20,6 +20,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.exc import DataError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from app.core.errors import (
@@ -261,7 +262,7 @@ def _from_database(error: Exception) -> AppError:
 
 
 class StrictRoute(APIRoute):
-    """A route whose JSON body is parsed strictly, and only for callers who show a token."""
+    """A route whose JSON body is read and parsed strictly, and only for callers whose token holds (`state.admit`)."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap the framework's handler: first the token, then the media type, then strict JSON."""
@@ -274,8 +275,7 @@ class StrictRoute(APIRoute):
             _refuse_odd_path(request)
             _refuse_unknown_query(request, known)
             if reads_json:
-                if not request.headers.get("authorization"):
-                    raise missing_token()
+                await run_in_threadpool(request.app.state.admit, request)  # strangers have no byte of a body read
                 body = await request.body()
                 if body or request.headers.get("content-type"):
                     _require_json(request)

@@ -10,12 +10,13 @@ from structlog.testing import capture_logs
 from app.core.database import transaction
 from app.core.web import router
 from app.payments.context import Context
-from tests.http.sockets import Answer, head, listening, speak, with_body
+from tests.http.sockets import Answer, connect, head, listening, read_answer, speak, with_body
 from tests.support.house import House
 
 CANARY = "canary41"
 JSON = "Content-Type: application/json"
 EMPLOYERS = "/v1/employers"
+TOKEN = "Authorization: Bearer " + "?" * 47  # the place of a token that holds, which has as many characters
 
 
 @pytest.fixture
@@ -44,9 +45,7 @@ def _assert_problem(answer: Answer, status: int, code: str) -> None:
 
 
 def _chunked(*chunks: bytes) -> bytes:
-    return head(EMPLOYERS, "Transfer-Encoding: chunked", JSON, "Authorization: Bearer x", method="POST") + b"".join(
-        chunks
-    )
+    return head(EMPLOYERS, "Transfer-Encoding: chunked", JSON, TOKEN, method="POST") + b"".join(chunks)
 
 
 REQUESTS = {
@@ -96,16 +95,16 @@ REQUESTS = {
     "chunks of garbage": (_chunked(f"{CANARY}\r\n".encode()), 400, "bad_request"),
     "chunk with a lie": (_chunked(b"2\r\nabcdef\r\n0\r\n\r\n"), 400, "bad_request"),
     "huge chunk size": (_chunked(b"f" * 40 + b"\r\n"), 400, "bad_request"),
-    "body too large": (with_body(EMPLOYERS, b"x" * 70_000, JSON, "Authorization: Bearer x"), 413, "payload_too_large"),
+    "body too large": (with_body(EMPLOYERS, b"x" * 70_000, JSON, TOKEN), 413, "payload_too_large"),
     "chunks too large": (_chunked(*[b"4000\r\n" + b"x" * 0x4000 + b"\r\n"] * 8), 413, "payload_too_large"),
 }
 
 
 @pytest.mark.parametrize("name", list(REQUESTS))
-def test_every_refusal_is_a_problem(port: int, name: str) -> None:
+def test_every_refusal_is_a_problem(port: int, house: House, name: str) -> None:
     """Whatever the layer that refuses - sockets, edge, framework or route - the answer has one shape."""
     data, status, code = REQUESTS[name]
-    answer = speak(port, data)
+    answer = speak(port, data.replace(TOKEN.encode(), f"Authorization: Bearer {house.boss.token}".encode()))
     _assert_problem(answer, status, code)
     assert speak(port, head("/healthz")).status == 200
 
@@ -243,3 +242,13 @@ def test_a_database_that_goes_away_is_said_to(app: FastAPI, ctx: Context) -> Non
         _assert_problem(answer, 503, "database_unavailable")
         assert answer.headers["retry-after"] == "2"
         assert speak(port, head("/readyz")).status == 200
+
+
+@pytest.mark.parametrize("token", ["lst_unknown", "x" * 201, ""])
+def test_a_stranger_is_refused_before_the_body_is_read(port: int, token: str) -> None:
+    """The answer is there while the body is not: a token that looks like one opens nothing."""
+    lines = (f"Authorization: Bearer {token}", "Content-Type: application/json", "Content-Length: 60000")
+    with connect(port) as connection:
+        connection.sendall(head(EMPLOYERS, *lines, method="POST"))
+        answer = read_answer(connection, "POST")
+    assert (answer.status, answer.problem["code"], answer.headers["connection"]) == (401, "unauthenticated", "close")
