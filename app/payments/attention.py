@@ -28,10 +28,11 @@ class Standing:
     is_handed_out: bool
     is_proven: bool
     awaits_signature: bool
+    somebody_can_approve: bool
 
     @classmethod
-    def of(cls, batch: PaymentBatch, files: Sequence[PaymentFile]) -> Self:
-        """Return the standing of a batch with its files that are not void."""
+    def of(cls, batch: PaymentBatch, files: Sequence[PaymentFile], *, somebody_can_approve: bool) -> Self:
+        """Return the standing of a batch with its files that are not void, and whether its employer has approvers."""
         return cls(
             status=batch.status,
             is_live=batch.mode == LinkMode.LIVE,
@@ -40,6 +41,7 @@ class Standing:
             is_handed_out=any(file.handed_out_at is not None for file in files),
             is_proven=all(file.bank_status != BankStatus.NONE for file in files),
             awaits_signature=any(file.awaits_signature for file in files),
+            somebody_can_approve=somebody_can_approve,
         )
 
 
@@ -49,6 +51,7 @@ def of_batch(standing: Standing, profile: BankProfile, now: datetime) -> list[st
         return []
     known = {
         "delivery_unknown": standing.status == BatchStatus.DELIVERY_UNKNOWN,
+        "nobody_can_approve": standing.status == BatchStatus.PENDING and not standing.somebody_can_approve,
         "approve_today": _approve_today(standing, profile, now),
         "file_not_handed_out": _not_handed_out(standing, profile, now),
         "handed_out_no_word": _no_word(standing, profile, now),

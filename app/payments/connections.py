@@ -425,7 +425,10 @@ def _end_dry_run(ctx: Context, session: Session, actor: HistoryActor, link: Admi
             details={"reason": "went_live"},
         )
         move(session, batch, step)
-    for run in session.exec(select(PayrollRun).where(PayrollRun.administration_id == link.administration_id)):
+    runs = select(PayrollRun).where(
+        PayrollRun.administration_id == link.administration_id, PayrollRun.state != RunState.ERASED
+    )
+    for run in session.exec(runs):
         run.state, run.reason_code = RunState.IGNORED, "dry_run"
         run.reason = "The run was read in the dry run and is not payable."
         session.add(run)

@@ -1,5 +1,6 @@
 """Batches that nobody decided on: warned about twice, then ended. Never one whose file was handed out."""
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 from uuid import UUID
 
@@ -8,7 +9,7 @@ from sqlmodel import Session, col, select
 from app.core.clock import amsterdam_date
 from app.core.database import transaction
 from app.core.history import SYSTEM
-from app.payments import attention, bank_profiles, reopening, revising
+from app.payments import attention, bank_profiles, policies, reopening, revising
 from app.payments.context import Context
 from app.payments.locks import lock_batch
 from app.payments.models import BatchStatus, DebtorAccount, PaymentBatch, PaymentFile
@@ -83,17 +84,27 @@ def note_attention(ctx: Context) -> int:
             .where(col(PaymentBatch.status).in_(_WATCHED))
             .order_by(col(PaymentBatch.id))
         ).all()
-        news = [(batch.id, codes) for batch, iban in rows if (codes := _news(ctx, session, batch, iban))]
+        alone = _without_approver(ctx, session, [batch for batch, _ in rows])
+        news = [
+            (batch.id, codes)
+            for batch, iban in rows
+            if (codes := _news(ctx, session, batch, iban, somebody_can_approve=batch.employer_id not in alone))
+        ]
     for batch_id, _ in news:
         _note(ctx, batch_id)
     return sum(len(codes) for _, codes in news)
 
 
-def _news(ctx: Context, session: Session, batch: PaymentBatch, iban: str) -> list[str]:
+def _without_approver(ctx: Context, session: Session, batches: Sequence[PaymentBatch]) -> set[UUID]:
+    waiting = {batch.employer_id for batch in batches if batch.status == BatchStatus.PENDING}
+    return policies.employers_without_approver(session, waiting, amsterdam_date(ctx.now()))
+
+
+def _news(ctx: Context, session: Session, batch: PaymentBatch, iban: str, *, somebody_can_approve: bool) -> list[str]:
     files = session.exec(
         select(PaymentFile).where(PaymentFile.batch_id == batch.id, col(PaymentFile.voided_at).is_(None))
     ).all()
-    standing = attention.Standing.of(batch, files)
+    standing = attention.Standing.of(batch, files, somebody_can_approve=somebody_can_approve)
     codes = attention.of_batch(standing, bank_profiles.profile_for(iban), ctx.now())
     return [code for code in codes if code not in batch.noted_attention]
 
@@ -102,7 +113,8 @@ def _note(ctx: Context, batch_id: UUID) -> None:
     with transaction(ctx.engine) as session:
         batch = lock_batch(session, batch_id)
         iban = session.get_one(DebtorAccount, batch.debtor_account_id).iban
-        codes = _news(ctx, session, batch, iban)
+        alone = _without_approver(ctx, session, [batch])
+        codes = _news(ctx, session, batch, iban, somebody_can_approve=not alone)
         if codes:
             batch.noted_attention = [*batch.noted_attention, *codes]
             session.add(batch)

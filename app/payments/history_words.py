@@ -29,6 +29,7 @@ PROPOSALS: Mapping[str, str] = {
 FREES_MONEY = frozenset({"file_withdrawal", "statement", "line_return", "line_release", "hold_lifting"})
 ATTENTION: Mapping[str, str] = {
     "delivery_unknown": "onzeker of de bank het bestand heeft: zoek het bij de bank op",
+    "nobody_can_approve": "niemand kan goedkeuren: er is geen goedkeurder met een pincode",
     "approve_today": "vandaag goedkeuren om op tijd te betalen",
     "file_not_handed_out": "het bestand is nog niet opgehaald",
     "handed_out_no_word": "opgehaald, maar niet gemeld of het bij de bank is",

@@ -19,6 +19,7 @@ from app.payments.models import (
     Decision,
     HoldScope,
     PaymentBatch,
+    PaymentFile,
     PayrollRun,
     TransferStatus,
 )
@@ -65,7 +66,7 @@ def write_batch(ctx: Context, session: Session, setting: Setting, lines: Sequenc
     taken = obligations_in(session, in_batches) | claims.held(session, [line.obligation_id for line in lines])
     fresh = [line for line in lines if line.obligation_id not in taken]
     if with_file:
-        _compare_with_approved(ctx, session, run, {line.obligation_id for line in lines})
+        _compare_with_approved(ctx, session, run, lines)
     if not fresh:
         return None
     waiting = reasons_to_wait(session, run, fresh)
@@ -100,27 +101,54 @@ def judge_batch(ctx: Context, session: Session, made: NewBatch, reading: Reading
     guarding.bar(ctx, session, batch)
 
 
-def _compare_with_approved(ctx: Context, session: Session, run: PayrollRun, present: set[UUID]) -> None:
-    """Bar the hand-out of an approved batch that pays what the source no longer lists; note equality otherwise."""
+def _compare_with_approved(ctx: Context, session: Session, run: PayrollRun, lines: Sequence[OwedLine]) -> None:
+    """Bar the hand-out of an approved batch that pays what the source lists no longer, or lists otherwise.
+
+    Account and amount are what the obligation is; name and text may differ beside them. Note equality otherwise.
+    """
+    listed = {line.obligation_id: (line.transfer.creditor_name, line.transfer.remittance_text) for line in lines}
     approved = session.exec(
         select(PaymentBatch).where(PaymentBatch.run_id == run.id, PaymentBatch.status == BatchStatus.APPROVED)
     ).all()
     for batch in approved:
         paid = session.exec(
-            select(CreditTransfer.obligation_id).where(
-                CreditTransfer.batch_id == batch.id, CreditTransfer.status == TransferStatus.IN_FILE
-            )
-        )
-        gone = len(set(paid) - present)
-        if gone == 0:
+            select(
+                CreditTransfer.obligation_id,
+                CreditTransfer.creditor_name_original,
+                CreditTransfer.remittance_text_original,
+            ).where(CreditTransfer.batch_id == batch.id, CreditTransfer.status == TransferStatus.IN_FILE)
+        ).all()
+        gone = sum(obligation_id not in listed for obligation_id, _, _ in paid)
+        changed = sum(listed.get(obligation_id, (name, text)) != (name, text) for obligation_id, name, text in paid)
+        if _has_left(session, batch):
+            changed = 0  # who is paid, and what, is as the source says: no reason to stop it at the bank
+        if gone + changed == 0:
             batch.source_equal_at = ctx.now()
             session.add(batch)
         elif not holds.active(session, scope=HoldScope.BATCH, target_id=batch.id, code="source_changed"):
             reason = (
-                f"{gone} lines of this batch are no longer in the run at the source. Recall the approval and look at "
-                "the batch again; when the file may be at the bank already, stop it there."
+                f"{_differences(gone, changed)} Recall the approval and look at the batch again; when the file may be "
+                "at the bank already, stop it there."
             )
             holds.place(ctx, session, batch, code="source_changed", reason=reason)
+
+
+def _has_left(session: Session, batch: PaymentBatch) -> bool:
+    statement = select(PaymentFile.id).where(
+        PaymentFile.batch_id == batch.id,
+        col(PaymentFile.handed_out_at).is_not(None),
+        col(PaymentFile.voided_at).is_(None),
+    )
+    return session.exec(statement.limit(1)).first() is not None
+
+
+def _differences(gone: int, changed: int) -> str:
+    said = []
+    if gone:
+        said.append(f"{gone} lines of this batch are no longer in the run at the source.")
+    if changed:
+        said.append(f"{changed} lines of this batch have another name or description at the source since.")
+    return " ".join(said)
 
 
 def obligations_in(session: Session, batch_ids: Sequence[UUID]) -> set[UUID]:

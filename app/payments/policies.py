@@ -1,7 +1,8 @@
 """What an employer asks for before a batch is approved: how many people, and who they could be."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -9,10 +10,11 @@ from sqlmodel import Session, col, select
 
 from app.auth import proposals
 from app.auth.actor import Actor
-from app.auth.models import Role
+from app.auth.models import Membership, Role, User
 from app.auth.people import unattended
 from app.core import history
 from app.core.clock import amsterdam_date
+from app.core.columns import any_of
 from app.core.errors import Invalid
 from app.core.history import Fact, HistoryActor
 from app.payments import accounts, claims, readings
@@ -81,6 +83,25 @@ def store_tiers(
 def approvers_of(session: Session, employer_id: UUID, today: date) -> frozenset[UUID]:
     """Return who could approve for an employer today."""
     return frozenset(proposals.deciders(session, employer_id, today, Role.APPROVER))
+
+
+def employers_without_approver(session: Session, employer_ids: Collection[UUID], today: date) -> set[UUID]:
+    """Return those of the employers for whom nobody could approve today, whatever the amount.
+
+    To approve takes the role, for as long as it lasts, and a PIN that is set and not locked.
+    """
+    able: Any = (
+        select(Membership.organization_id)
+        .join(User, col(User.id) == col(Membership.user_id))
+        .where(
+            any_of(col(Membership.organization_id), employer_ids),
+            Membership.role == Role.APPROVER,
+            sa.or_(col(Membership.ends_on).is_(None), col(Membership.ends_on) >= today),
+            col(User.pin_hash).is_not(None),
+            col(User.pin_locked_at).is_(None),
+        )
+    )
+    return set(employer_ids) - set(session.exec(able))
 
 
 def given_approvals(ctx: Context, session: Session, batch: PaymentBatch) -> list[Given]:

@@ -3,8 +3,10 @@
 from datetime import date, timedelta
 
 import pytest
+import sqlalchemy as sa
 
 from app.auth.models import Role
+from app.core.database import transaction
 from app.payments import expiring
 from app.payments.attention import PROOF_WITHIN_BANK_DAYS, last_day_without_proof
 from app.payments.bank_days import add_bank_days
@@ -57,6 +59,27 @@ def test_a_file_that_was_fetched_and_never_heard_of_is_asked_after(house: House,
     assert "no_word_after_execution_date" in seen[2]
     allowed = {each["action"]: each["allowed"] for each in house.batch(batch["id"])["allowed_actions"]}
     assert not allowed["reissue"]
+
+
+def test_where_nobody_can_approve_it_is_an_alarm(house: House, ctx: Context) -> None:
+    """The only approver's role ended, or the PIN is locked: each waiting batch says so, and the history once."""
+    batch = house.uploaded_batch()
+    house.second_person("second")
+    assert house.batch(batch["id"])["attention"] == []
+    with transaction(ctx.engine) as session:
+        session.execute(sa.text("UPDATE membership SET ends_on = '2020-01-01' WHERE role = 'approver'"))
+    ended = house.batch(batch["id"])["attention"]
+    with transaction(ctx.engine) as session:
+        session.execute(sa.text("UPDATE membership SET ends_on = NULL"))
+        session.execute(sa.text("UPDATE user_account SET pin_locked_at = now()"))
+    locked = house.batch(batch["id"])["attention"]
+
+    told = [expiring.note_attention(ctx), expiring.note_attention(ctx)]
+
+    assert (ended, locked, told) == (["nobody_can_approve"], ["nobody_can_approve"], [1, 0])
+    with transaction(ctx.engine) as session:
+        session.execute(sa.text("UPDATE user_account SET pin_locked_at = NULL"))
+    assert house.batch(batch["id"])["attention"] == []
 
 
 def test_a_batch_that_nobody_decides_on_expires_after_two_warnings(

@@ -12,6 +12,7 @@ from app.payments import fetching, syncing
 from app.payments.context import Context
 from app.payments.ports import SourceRun
 from tests.contracts.fake_source import FakePayroll
+from tests.payments.payroll_document import Line
 from tests.support.clock import FakeClock
 from tests.support.connected import Connected, connect
 from tests.support.house import House, document, lines, link
@@ -248,6 +249,38 @@ def test_a_recalled_batch_of_a_run_that_is_gone_is_not_approved_again(connected:
     assert (pending["status"], pending["holds"]) == ("pending", [])
     assert (refused.status_code, refused.json()["code"]) == (409, "source_changed")
     assert house.batch(batch["id"])["status"] == "pending"
+
+
+def _fetched_again(connected: Connected, rows: list[Line]) -> None:
+    connected.payroll.set_only_document(document(rows))
+    (run,) = connected.runs()
+    fetching.fetch_run(connected.house.ctx, UUID(run["id"]))
+
+
+@pytest.mark.parametrize("change", [{"name": "K. Anders"}, {"text": "Salaris en nog wat"}])
+def test_a_name_or_text_that_changed_after_the_approval_bars_the_hand_out(
+    connected: Connected, change: dict[str, str]
+) -> None:
+    """Who is paid and how much is the same; what was approved is not what the source says."""
+    batch, (first, *others) = connected.approved(), lines(3)
+
+    _fetched_again(connected, [replace(first, **change), *others])
+
+    barred = connected.house.boss.get(f"/v1/payment-batches/{batch['id']}/file")
+    assert (barred.status_code, barred.json()["code"]) == (409, "held")
+    (hold,) = connected.house.batch(batch["id"])["holds"]
+    assert (hold["code"], hold["reason"][:22]) == ("source_changed", "1 lines of this batch ")
+
+
+def test_a_name_that_changed_when_the_file_had_left_stops_nothing(connected: Connected) -> None:
+    """The right people get the right money: nobody is told to stop it at the bank."""
+    batch, (first, *others) = connected.approved(), lines(3)
+    connected.house.handed_out(batch["id"])
+
+    _fetched_again(connected, [replace(first, name="K. Anders"), *others])
+
+    assert connected.house.batch(batch["id"])["holds"] == []
+    assert connected.house.deliver(batch["id"]).is_success
 
 
 def test_a_run_undone_after_its_delivery_is_told_and_changes_nothing(connected: Connected, clock: FakeClock) -> None:

@@ -11,6 +11,7 @@ from sqlmodel import Session, col, select
 from app.auth.actor import Actor
 from app.auth.models import Organization, Proposal
 from app.auth.people import names_of
+from app.core.clock import amsterdam_date
 from app.core.columns import any_of
 from app.core.money import dutch, text_to_cents
 from app.payments import accounts, attention, bank_profiles, calendar, iban, policies, revealing
@@ -49,7 +50,7 @@ def batches_out(
     ctx: Context, session: Session, actor: Actor, batches: Sequence[PaymentBatch]
 ) -> list[schemas.BatchOut]:
     """Return batches as this person may see them."""
-    loaded = _Loaded(session, batches)
+    loaded = _Loaded(ctx, session, batches)
     viewer = revealing.viewer_of(ctx, session, actor)
     return [_batch(ctx, session, viewer, batch, loaded) for batch in batches]
 
@@ -62,7 +63,7 @@ def batch_out(ctx: Context, session: Session, actor: Actor, batch: PaymentBatch)
 class _Loaded:
     """Everything beside the batches themselves, by id."""
 
-    def __init__(self, session: Session, batches: Sequence[PaymentBatch]) -> None:
+    def __init__(self, ctx: Context, session: Session, batches: Sequence[PaymentBatch]) -> None:
         ids = [batch.id for batch in batches]
         self.employers = _by_id(session, Organization, {batch.employer_id for batch in batches})
         self.administrations = _by_id(session, Administration, {batch.administration_id for batch in batches})
@@ -77,6 +78,8 @@ class _Loaded:
             )
         }
         self.limited = _with_limits(session, batches)
+        asked = {batch.employer_id for batch in batches if batch.status == BatchStatus.PENDING}
+        self.without_approver = policies.employers_without_approver(session, asked, amsterdam_date(ctx.now()))
         self.counts: dict[UUID, dict[str, int]] = {}
         counted = (
             sa.select(
@@ -164,6 +167,8 @@ def _batch(ctx: Context, session: Session, viewer: Viewer, batch: PaymentBatch, 
     profile = bank_profiles.profile_for(account.iban)
     limits = _limits(ctx, session, batch, loaded) if seen is Visibility.FULL else None
     situation = _situation(ctx, viewer.actor, batch, loaded, limits)
+    somebody = batch.employer_id not in loaded.without_approver
+    standing = attention.Standing.of(batch, files, somebody_can_approve=somebody)
     return schemas.BatchOut(
         id=batch.id,
         kind=batch.kind,
@@ -193,7 +198,7 @@ def _batch(ctx: Context, session: Session, viewer: Viewer, batch: PaymentBatch, 
         acknowledgements_open=loaded.open.get(batch.id, 0),
         holds=[_hold(hold, seen) for hold in loaded.holds[batch.id]],
         proposals=loaded.proposals.get(batch.id, []),
-        attention=attention.of_batch(attention.Standing.of(batch, files), profile, ctx.now()),
+        attention=attention.of_batch(standing, profile, ctx.now()),
         allowed_actions=allowed_actions(viewer.actor, situation),
         visibility=seen.value,
         file=_file_short(files[0]) if len(files) == 1 else None,
