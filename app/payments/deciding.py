@@ -7,7 +7,8 @@ from uuid import UUID
 from sqlmodel import Session, select
 
 from app.auth import proposals
-from app.auth.actor import Actor
+from app.auth.actor import Actor, RoleMissing
+from app.auth.models import Role
 from app.core.clock import amsterdam_date
 from app.core.errors import Conflict, Forbidden, Invalid, NotFound, PreconditionFailed, Problem
 from app.payments import bank_profiles, calendar, line_rows, receiving, revising
@@ -97,6 +98,8 @@ def edit_batch(ctx: Context, session: Session, actor: Actor, batch_id: UUID, rev
     also = {edit.debtor_account_id} if edit.debtor_account_id else set()
     batch = lock_batch(session, batch_id, also_accounts=also)
     authorise(actor, batch, Action.EDIT)
+    if edit.debtor_account_id not in (None, batch.debtor_account_id):
+        _require_own_people(actor, batch, "From which account is paid")
     require_revision(batch, revision)
     account = session.get(DebtorAccount, edit.debtor_account_id or batch.debtor_account_id)
     if account is None or account.employer_id != batch.employer_id:
@@ -149,6 +152,10 @@ def decide_line(
     row = session.get(CreditTransfer, transfer_id, with_for_update=True)
     if row is None or row.batch_id != batch.id:
         raise NotFound("No such line in this batch.")
+    if wanted.decision is Decision.PAY and row.decision != Decision.PAY:
+        _require_own_people(actor, batch, "That a line is paid after all")
+    if wanted.kind not in (None, row.kind):
+        _require_own_people(actor, batch, "What kind of payment a line is")
     before = {"decision": row.decision, "kind": row.kind}
     _decide(row, wanted)
     if wanted.kind is not None and wanted.kind != row.kind:
@@ -175,6 +182,15 @@ def decide_line(
     revising.revise(ctx, session, batch, change)
     session.refresh(row)
     return row
+
+
+def _require_own_people(actor: Actor, batch: PaymentBatch, what: str) -> None:
+    """Refuse an office: it holds and leaves out lines and proposes a date, and no more."""
+    if not actor.roles_at(batch.employer_id) & {Role.ADMIN, Role.APPROVER}:
+        raise RoleMissing(
+            f"{what} is decided by an admin or approver of the employer. An office holds and leaves out lines and "
+            "proposes a date."
+        )
 
 
 def _decide(row: CreditTransfer, wanted: LineDecision) -> None:

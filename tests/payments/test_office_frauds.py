@@ -38,6 +38,10 @@ def _decide(person: Person, batch: dict[str, Any], line: dict[str, Any], **body:
     return person.call("PATCH", path, json=body, headers={"If-Match": f'"r{batch["revision"]}"'})
 
 
+def _edit(person: Person, path: str, revision: int, **body: str) -> httpx2.Response:
+    return person.call("PATCH", path, json=body, headers={"If-Match": f'"r{revision}"'})
+
+
 def _office_of(clerk: Person) -> str:
     return next(each["id"] for each in clerk.get("/v1/me").json()["organizations"] if each["kind"] == "office")
 
@@ -125,20 +129,42 @@ def test_a_second_link_of_the_same_administration_pays_nobody_twice(
 ) -> None:
     """An office that links the administration once more, to another account: what is paid already waits in the copy.
 
-    Putting it back is the office's word; the employer is asked about it before approving.
+    The office does not put it back; whoever does at the employer is asked about it before approving.
     """
     connected = connect(house, payroll)
     connected.approved(lines(3))
     other = add_account(house.boss, house.employer_id, iban=SECOND_IBAN)
     again = _linked_by_office(house, clerk, payroll, other)
     (copy,) = house.boss.get(f"/v1/payment-batches?administration_id={again}").json()
-    put_back = _decide(clerk, copy, house.transfers(copy["id"])[0], decision="pay", reason="Twice, says the office.")
+    line = house.transfers(copy["id"])[0]
+    tried = _decide(clerk, copy, line, decision="pay", reason="Twice, says the office.")
+    put_back = _decide(house.boss, copy, line, decision="pay", reason="Twice, says the office.")
 
     asked = house.boss.approve(house.batch(copy["id"]))
 
-    assert (copy["counts"], put_back.status_code) == ({"held": 3}, 200)
+    assert (copy["counts"], _outcome(tried), put_back.status_code) == ({"held": 3}, (403, "role_missing"), 200)
     assert _outcome(asked) == (409, "acknowledgement_needed")
     assert "partly_paid_period" in [each["code"] for each in asked.json()["findings"]]
+
+
+def test_an_office_holds_leaves_out_and_proposes_a_date_and_no_more(house: House, clerk: Person) -> None:
+    """What makes more money go, or go another way, is for people of the employer: back, other kind, other account."""
+    other = add_account(house.boss, house.employer_id, iban=SECOND_IBAN)
+    batch = house.uploaded_batch()
+    path, line = f"/v1/payment-batches/{batch['id']}", house.transfers(batch["id"])[0]
+    held = _decide(clerk, batch, line, decision="hold", reason="Left in April?")
+    dated = _edit(clerk, path, 2, requested_execution_date="2026-11-30")
+    now = house.batch(batch["id"])
+    more = [
+        _decide(clerk, now, line, decision="pay"),
+        _decide(clerk, now, line, kind="third_party"),
+        _edit(clerk, path, now["revision"], debtor_account_id=other),
+    ]
+
+    assert (held.status_code, dated.status_code) == (200, 200)
+    assert {_outcome(answer) for answer in more} == {(403, "role_missing")}
+    assert house.batch(batch["id"])["revision"] == now["revision"] == 3
+    assert _decide(house.boss, now, line, decision="pay").status_code == 200
 
 
 def _linked_by_office(house: House, clerk: Person, payroll: FakePayroll, account_id: str, **changes: Any) -> str:
