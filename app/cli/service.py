@@ -26,6 +26,7 @@ from app.main import Service, create_app, create_server
 from app.payments import restored
 
 _LOG = structlog.get_logger(__name__)
+_GIVES_WAY = 5  # nice: a third of the time of the service when both want all of a processor
 
 
 @click.command()
@@ -60,6 +61,8 @@ def worker(concurrency: int | None) -> None:
     with built_service(watchdog=True) as service:
         configure_logging(service.settings.log_level)
         _look_at_counter(service)
+        # What a worker does can wait a moment; a webhook, or a service that starts again beside it, cannot.
+        os.nice(_GIVES_WAY)
         asyncio.run(
             work_alone(
                 service.conninfo,
