@@ -115,7 +115,7 @@ def test_a_masked_person_cannot_guess_with_a_comparison(ctx: Context, house: Hou
     assert compared(auditor, stored)["is_identical"]
 
 
-@pytest.mark.parametrize("change", [{"decision": "exclude", "reason": "r"}, {"kind": "third_party", "reason": "r"}])
+@pytest.mark.parametrize("change", [{"decision": "exclude", "reason": "r"}, {"decision": "hold", "reason": "r"}])
 def test_an_office_that_changes_a_line_sees_it_masked(ctx: Context, house: House, change: dict[str, str]) -> None:
     """Answers of acts are masked as the lists are."""
     batch = house.uploaded_batch(document(PLANTED[:2]))

@@ -127,20 +127,22 @@ def test_a_raise_and_an_approval_by_one_person_in_one_day_is_no_raise(house: Hou
 
 
 def test_another_account_right_before_the_approval_is_seen(house: House, clerk: Person) -> None:
-    """The office puts the batch on another account while the employer approves: what was shown is not approved."""
+    """The office cannot; an admin who puts the batch on another account meanwhile: what was shown is not approved."""
     other = add_account(house.boss, house.employer_id, iban=SECOND_IBAN)
+    admin = house.second_person("admin", Role.ADMIN)
     shown = house.uploaded_batch()
-    moved = _patch(clerk, shown, debtor_account_id=other)
+    tried = _patch(clerk, shown, debtor_account_id=other)
+    moved = _patch(admin, shown, debtor_account_id=other)
 
     stale = house.boss.approve(shown)
     blind = house.boss.approve(house.batch(shown["id"]))
 
-    assert (moved.status_code, stale.status_code) == (200, 412)
+    assert (_outcome(tried), moved.status_code, stale.status_code) == ((403, "role_missing"), 200, 412)
     assert _outcome(blind) == (409, "acknowledgement_needed")
     assert [each["code"] for each in blind.json()["findings"]] == ["source_account_differs"]
     told = house.boss.get(f"/v1/payment-batches/{shown['id']}/history").json()
     edit = next(each for each in told if each["event"] == "batch.edited")
-    assert (edit["actor"], edit["facts"]["details"]["was"]["debtor_account_id"]) == ("Clerk", house.account_id)
+    assert (edit["actor"], edit["facts"]["details"]["was"]["debtor_account_id"]) == ("Admin", house.account_id)
 
 
 def test_who_moves_a_batch_to_another_account_does_not_approve_it_alone(house: House) -> None:
