@@ -1,6 +1,5 @@
 """Batches that nobody decided on: warned about twice, then ended. Never one whose file was handed out."""
 
-from collections.abc import Sequence
 from datetime import date, timedelta
 from uuid import UUID
 
@@ -84,7 +83,7 @@ def note_attention(ctx: Context) -> int:
             .where(col(PaymentBatch.status).in_(_WATCHED))
             .order_by(col(PaymentBatch.id))
         ).all()
-        alone = _without_approver(ctx, session, [batch for batch, _ in rows])
+        alone = policies.employers_without_approver(ctx, session, [batch for batch, _ in rows])
         news = [
             (batch.id, codes)
             for batch, iban in rows
@@ -93,11 +92,6 @@ def note_attention(ctx: Context) -> int:
     for batch_id, _ in news:
         _note(ctx, batch_id)
     return sum(len(codes) for _, codes in news)
-
-
-def _without_approver(ctx: Context, session: Session, batches: Sequence[PaymentBatch]) -> set[UUID]:
-    waiting = {batch.employer_id for batch in batches if batch.status == BatchStatus.PENDING}
-    return policies.employers_without_approver(session, waiting, amsterdam_date(ctx.now()))
 
 
 def _news(ctx: Context, session: Session, batch: PaymentBatch, iban: str, *, somebody_can_approve: bool) -> list[str]:
@@ -113,7 +107,7 @@ def _note(ctx: Context, batch_id: UUID) -> None:
     with transaction(ctx.engine) as session:
         batch = lock_batch(session, batch_id)
         iban = session.get_one(DebtorAccount, batch.debtor_account_id).iban
-        alone = _without_approver(ctx, session, [batch])
+        alone = policies.employers_without_approver(ctx, session, [batch])
         codes = _news(ctx, session, batch, iban, somebody_can_approve=not alone)
         if codes:
             batch.noted_attention = [*batch.noted_attention, *codes]

@@ -1,6 +1,6 @@
 """What an employer asks for before a batch is approved: how many people, and who they could be."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -24,6 +24,7 @@ from app.payments.models import Administration as AdministrationRow
 from app.payments.models import (
     Approval,
     ApprovalPolicy,
+    BatchStatus,
     Claim,
     ClaimWay,
     Connection,
@@ -85,11 +86,13 @@ def approvers_of(session: Session, employer_id: UUID, today: date) -> frozenset[
     return frozenset(proposals.deciders(session, employer_id, today, Role.APPROVER))
 
 
-def employers_without_approver(session: Session, employer_ids: Collection[UUID], today: date) -> set[UUID]:
-    """Return those of the employers for whom nobody could approve today, whatever the amount.
+def employers_without_approver(ctx: Context, session: Session, batches: Iterable[PaymentBatch]) -> set[UUID]:
+    """Return the employers of pending batches for whom nobody could approve today, whatever the amount.
 
     To approve takes the role, for as long as it lasts, and a PIN that is set and not locked.
     """
+    employer_ids = {batch.employer_id for batch in batches if batch.status == BatchStatus.PENDING}
+    today = amsterdam_date(ctx.now())
     able: Any = (
         select(Membership.organization_id)
         .join(User, col(User.id) == col(Membership.user_id))

@@ -4,7 +4,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
+from app.core.database import transaction
 from app.payments.context import Context
 from app.payments.making import ENDED_WITHOUT_FILE
 from app.payments.models import BatchStatus
@@ -201,6 +203,22 @@ def test_a_run_of_the_dry_run_is_not_paid_by_uploading_it_again(house: House) ->
 
     assert [each.json()["code"] for each in (again, changed, offered)] == ["run_not_payable"] * 2 + ["conflict"]
     assert [house.batch(each)["status"] for each in known["payment_batch_ids"]] == ["cancelled"]
+
+
+def test_going_live_leaves_an_erased_run_erased(house: House, ctx: Context) -> None:
+    """Its lines are gone, and it says so; the others of the dry run are not payable."""
+    path = f"/v1/connections/{house.connection_id}/administrations"
+    dry = replace(house, administration_id=house.boss.post(path, {"number": "77", "name": "Dry"}).json()["id"])
+    link(house.boss, dry.administration_id, house.employer_id, house.account_id, mode="dry_run")
+    erased, other = (dry.upload(document(lines(n)), run_number=n).json()["id"] for n in (2, 3))
+    with transaction(ctx.engine) as session:
+        session.execute(sa.text("UPDATE payroll_run SET state = 'erased' WHERE id = :id"), {"id": erased})
+
+    link(house.boss, dry.administration_id, house.employer_id, house.account_id, mode="live")
+
+    with transaction(ctx.engine) as session:
+        rows = session.execute(sa.text("SELECT CAST(id AS text), state FROM payroll_run")).all()
+    assert {erased: "erased", other: "ignored"}.items() <= {row[0]: row[1] for row in rows}.items()
 
 
 def test_nothing_leads_back_from_delivered() -> None:

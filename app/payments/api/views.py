@@ -11,7 +11,6 @@ from sqlmodel import Session, col, select
 from app.auth.actor import Actor
 from app.auth.models import Organization, Proposal
 from app.auth.people import names_of
-from app.core.clock import amsterdam_date
 from app.core.columns import any_of
 from app.core.money import dutch, text_to_cents
 from app.payments import accounts, attention, bank_profiles, calendar, iban, policies, revealing
@@ -78,8 +77,7 @@ class _Loaded:
             )
         }
         self.limited = _with_limits(session, batches)
-        asked = {batch.employer_id for batch in batches if batch.status == BatchStatus.PENDING}
-        self.without_approver = policies.employers_without_approver(session, asked, amsterdam_date(ctx.now()))
+        self.without_approver = policies.employers_without_approver(ctx, session, batches)
         self.counts: dict[UUID, dict[str, int]] = {}
         counted = (
             sa.select(
