@@ -1,8 +1,11 @@
 """Batches that nobody decided on: warned about twice, then ended. Never one whose file was handed out."""
 
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from uuid import UUID
 
+import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
 from app.core.clock import amsterdam_date
@@ -11,14 +14,30 @@ from app.core.history import SYSTEM
 from app.payments import attention, bank_profiles, policies, reopening, revising
 from app.payments.context import Context
 from app.payments.locks import lock_batch
-from app.payments.models import BatchStatus, DebtorAccount, PaymentBatch, PaymentFile
+from app.payments.models import BankStatus, BatchStatus, DebtorAccount, LinkMode, PaymentBatch, PaymentFile
 from app.payments.transitions import Move, move, tell
 
 # Days after the execution date: the first warning, the second, the end.
 WARN_AFTER = (60, 80)
 EXPIRES_AFTER = 90
 _OPEN = (BatchStatus.PENDING, BatchStatus.APPROVED)
-_WATCHED = (*_OPEN, BatchStatus.DELIVERED, BatchStatus.DELIVERY_UNKNOWN)
+# Of the delivered ones, of which there are more every month, only those of which a person may still have to be told.
+_UNSAID = (
+    sa.exists()
+    .where(
+        col(PaymentFile.batch_id) == col(PaymentBatch.id),
+        col(PaymentFile.voided_at).is_(None),
+        sa.or_(col(PaymentFile.bank_status) == BankStatus.NONE, col(PaymentFile.awaits_signature)),
+    )
+    .correlate(PaymentBatch)
+)
+_IS_WATCHED = sa.and_(
+    col(PaymentBatch.mode) == LinkMode.LIVE,
+    sa.or_(
+        col(PaymentBatch.status).in_((*_OPEN, BatchStatus.DELIVERY_UNKNOWN)),
+        sa.and_(col(PaymentBatch.status) == BatchStatus.DELIVERED, _UNSAID),
+    ),
+)
 _MOST = 500
 
 
@@ -80,24 +99,33 @@ def note_attention(ctx: Context) -> int:
         rows = session.exec(
             select(PaymentBatch, DebtorAccount.iban)
             .join(DebtorAccount, col(DebtorAccount.id) == col(PaymentBatch.debtor_account_id))
-            .where(col(PaymentBatch.status).in_(_WATCHED))
+            .where(_IS_WATCHED)
             .order_by(col(PaymentBatch.id))
         ).all()
+        files = _files_of_watched(session)
         alone = policies.employers_without_approver(ctx, session, [batch for batch, _ in rows])
         news = [
             (batch.id, codes)
             for batch, iban in rows
-            if (codes := _news(ctx, session, batch, iban, somebody_can_approve=batch.employer_id not in alone))
+            if (codes := _news(ctx, batch, files[batch.id], iban, somebody_can_approve=batch.employer_id not in alone))
         ]
     for batch_id, _ in news:
         _note(ctx, batch_id)
     return sum(len(codes) for _, codes in news)
 
 
-def _news(ctx: Context, session: Session, batch: PaymentBatch, iban: str, *, somebody_can_approve: bool) -> list[str]:
-    files = session.exec(
-        select(PaymentFile).where(PaymentFile.batch_id == batch.id, col(PaymentFile.voided_at).is_(None))
-    ).all()
+def _files_of_watched(session: Session) -> Mapping[UUID, Sequence[PaymentFile]]:
+    """Return the files of all these batches at once: one look for each would be thousands in a busy month."""
+    found: defaultdict[UUID, list[PaymentFile]] = defaultdict(list)
+    files = select(PaymentFile).join(PaymentBatch, col(PaymentBatch.id) == col(PaymentFile.batch_id))
+    for file in session.exec(files.where(_IS_WATCHED, col(PaymentFile.voided_at).is_(None))):
+        found[file.batch_id].append(file)
+    return found
+
+
+def _news(
+    ctx: Context, batch: PaymentBatch, files: Sequence[PaymentFile], iban: str, *, somebody_can_approve: bool
+) -> list[str]:
     standing = attention.Standing.of(batch, files, somebody_can_approve=somebody_can_approve)
     codes = attention.of_batch(standing, bank_profiles.profile_for(iban), ctx.now())
     return [code for code in codes if code not in batch.noted_attention]
@@ -108,7 +136,7 @@ def _note(ctx: Context, batch_id: UUID) -> None:
         batch = lock_batch(session, batch_id)
         iban = session.get_one(DebtorAccount, batch.debtor_account_id).iban
         alone = policies.employers_without_approver(ctx, session, [batch])
-        codes = _news(ctx, session, batch, iban, somebody_can_approve=not alone)
+        codes = _news(ctx, batch, reopening.live_files(session, batch.id), iban, somebody_can_approve=not alone)
         if codes:
             batch.noted_attention = [*batch.noted_attention, *codes]
             session.add(batch)

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.orm import declared_attr, deferred
 from sqlmodel import Field, SQLModel
 
 from app.core.columns import big, document, moment, one_of
@@ -622,6 +623,12 @@ class PaymentFile(SQLModel, table=True):
     unknown_since: datetime | None = moment(default=None)
     bank_status: str = Field(default=BankStatus.NONE, sa_column_kwargs={"server_default": BankStatus.NONE.value})
     awaits_signature: bool = Field(default=False, sa_column_kwargs={"server_default": sa.false()})
+
+    @declared_attr.directive
+    @classmethod
+    def __mapper_args__(cls) -> dict[str, Any]:
+        """Read the bytes only where they are wanted: a page of batches would hold hundreds of megabytes otherwise."""
+        return {"properties": {"content_sealed": deferred(cls.metadata.tables["payment_file"].c.content_sealed)}}
 
 
 class Delivery(SQLModel, table=True):

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Engine, event
 
+from app.payments import expiring
 from tests.payments.payroll_document import Line
 from tests.support.house import House, document, lines
 
@@ -62,3 +63,18 @@ def test_each_batch_of_a_page_shows_its_own_holds(house: House) -> None:
 
     assert [hold["reason"] for hold in page[first["id"]]] == ["Eerst nog bellen."]
     assert page[second["id"]] == []
+
+
+def test_neither_a_page_nor_the_sweep_reads_the_bytes_of_files(house: House) -> None:
+    """Files of several megabytes are behind a page; the sweep asks for the files of all its batches at once."""
+    for batch in _batches(house, 3):
+        assert house.boss.approve(batch).status_code == 201
+
+    with _statements(house.ctx.request_engine) as listed:
+        page = house.boss.get("/v1/payment-batches").json()
+    with _statements(house.ctx.engine) as swept:
+        expiring.note_attention(house.ctx)
+
+    assert [len(batch["files"]) for batch in page] == [1, 1, 1]
+    assert [each for each in (*listed, *swept) if "content_sealed" in each] == []
+    assert len([each for each in swept if each.startswith("SELECT payment_file")]) == 1
