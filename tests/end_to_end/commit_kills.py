@@ -5,8 +5,8 @@ another commit each time, until every commit was hit on both sides. After each p
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
@@ -91,6 +91,25 @@ def kill_at_commits(stage: Stage, *, count: int | None = None, rehearsals: int =
             (killed if was_hit else missed).append(point)
     return CommitOutcome(
         commits=sum(map(len, commits.values())), killed=killed, missed=missed, paydays=len(plans) + rehearsals
+    )
+
+
+def kill_in_first_paydays(
+    open_stage: Callable[[], AbstractContextManager[Stage]], outcome: CommitOutcome
+) -> CommitOutcome:
+    """Return the outcome after each missed point was tried in the first payday of a town of its own.
+
+    Some commits belong to the first payday of an employer alone, as what its administration is called.
+    """
+    fell: dict[Point, bool] = {}
+    for point in outcome.missed:
+        with open_stage() as fresh:
+            fell |= play(fresh, {point.step: point})
+    return replace(
+        outcome,
+        killed=[*outcome.killed, *(point for point, was_hit in fell.items() if was_hit)],
+        missed=[point for point, was_hit in fell.items() if not was_hit],
+        paydays=outcome.paydays + len(fell),
     )
 
 
