@@ -1,7 +1,7 @@
 """The one way to the database: an engine, and `transaction()`, which alone commits."""
 
 import select
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -147,6 +147,64 @@ def single_statement(engine: Engine) -> Iterator[Connection]:
     """
     with engine.connect() as connection:
         yield connection.execution_options(isolation_level="AUTOCOMMIT")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriverStatement:
+    """A statement as the driver takes it, made once: its text, and the values that never change."""
+
+    text: str
+    constants: Mapping[str, Any]
+
+
+def for_driver(statement: sqlalchemy.Executable) -> DriverStatement:
+    """Return a statement as the driver takes it; values that the driver cannot know come in its own wrappers."""
+    compiled = cast("Any", statement).compile(dialect=sqlalchemy.make_url("postgresql+psycopg://").get_dialect()())
+    return DriverStatement(text=str(compiled), constants=compiled.params)
+
+
+def execute_alone(engine: Engine, statement: DriverStatement, values: Mapping[str, Any]) -> int:
+    """Execute one statement as a transaction by itself; it is committed when this returns how many rows it wrote.
+
+    Past the database mapper, which takes as long as PostgreSQL for a statement that is always the same: for webhooks.
+    On the pool's connections, so with its checks, and with its errors (`DBAPIError`). For the service alone: nothing
+    says here for which person it works.
+    """
+    if engine.get_execution_options().get(_PRINCIPAL) is not None:
+        message = "a statement alone works for the service, not for a person"
+        raise ValueError(message)
+    lent = None
+    try:
+        lent = engine.raw_connection()
+        with _committing_each(cast("psycopg.Connection", lent.driver_connection)) as driver:
+            return driver.execute(statement.text, {**statement.constants, **values}).rowcount
+    except psycopg.Error as error:
+        is_gone = lent is not None and cast("psycopg.Connection", lent.driver_connection).closed
+        if lent is not None and is_gone:
+            lent.invalidate(error)
+        raise sqlalchemy.exc.DBAPIError.instance(
+            None,
+            None,
+            error,
+            psycopg.Error,
+            hide_parameters=True,
+            connection_invalidated=is_gone,
+            dialect=engine.dialect,
+        ) from error
+    finally:
+        if lent is not None:
+            lent.close()
+
+
+@contextmanager
+def _committing_each(driver: psycopg.Connection) -> Iterator[psycopg.Connection]:
+    """Have each statement of this block committed by itself."""
+    driver.autocommit = True
+    try:
+        yield driver
+    finally:
+        if not driver.closed:
+            driver.autocommit = False
 
 
 def before_commit(session: Session, hook: Callable[[Session], None]) -> None:

@@ -11,10 +11,11 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from psycopg.types.json import Jsonb
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Session, SQLModel, col, select
 
-from app.core.database import single_statement, transaction
+from app.core.database import execute_alone, for_driver, transaction
 from app.core.ids import token_hash
 from app.jobs.deferring import IS_WAITING
 from app.payments.context import Context
@@ -75,7 +76,7 @@ def _store_statement(*conditions: sa.ColumnElement[bool]) -> sa.Executable:
 
 # Made once: every webhook passes here.
 _STORE = _store_statement()
-_STORE_BESIDE_WAITING_POKE = _store_statement(IS_WAITING)
+_STORE_BESIDE_WAITING_POKE = for_driver(_store_statement(IS_WAITING))
 
 
 def find_address(ctx: Context, session: Session, text: str) -> Address | None:
@@ -99,9 +100,8 @@ def record_deliveries(ctx: Context, address: Address, delivered: Sequence[Delive
     error of the database none of them is stored, unless the error is that nobody knows what became of the commit.
     """
     values = _values(ctx, address, delivered)
-    with single_statement(ctx.engine) as connection:
-        if connection.execute(_STORE_BESIDE_WAITING_POKE, values).rowcount:
-            return True
+    if execute_alone(ctx.engine, _STORE_BESIDE_WAITING_POKE, {**values, "rows": Jsonb(values["rows"])}):
+        return True
     with transaction(ctx.engine) as session:
         if not session.connection().execute(_STORE, values).rowcount:
             return False

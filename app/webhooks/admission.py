@@ -16,7 +16,7 @@ from app.core.database import single_statement
 from app.core.rate_limits import Rate, take
 
 _HANDFULS = 50
-_LARGEST_HANDFUL = 20
+_LARGEST_HANDFUL = 200
 _KEPT_FOR = timedelta(seconds=5)
 
 
