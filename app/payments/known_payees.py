@@ -1,6 +1,7 @@
 """Who was paid before, from the claims: the last paid run of an administration and every pair ever paid.
 
-A claim that was released paid nobody, so nothing that is kept beside the claims could say this as well.
+A claim that was released paid nobody, so nothing that is kept beside the claims could say this as well. Neither did one
+that closed a line without a file: "not owed" is often said of the very account that somebody smuggled in.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,7 @@ from app.payments.models import (
     Administration,
     BatchStatus,
     Claim,
+    ClaimWay,
     Connection,
     CreditTransfer,
     DebtorAccount,
@@ -113,8 +115,8 @@ def own_accounts(session: Session, batch: PaymentBatch) -> frozenset[str]:
 
 
 def _paid_runs(session: Session, batch: PaymentBatch) -> Iterator[_Paid]:
-    """Return the runs with a live or spent claim; without any, those approved in a dry run."""
-    is_live = sa.exists().where(col(Claim.batch_id) == col(PaymentBatch.id), col(Claim.state).in_(claims.HELD_STATES))
+    """Return the runs with a live or spent claim of a file; without any, those approved in a dry run."""
+    is_live = sa.exists().where(col(Claim.batch_id) == col(PaymentBatch.id), *_pays())
     is_dry = sa.and_(col(PaymentBatch.mode) == LinkMode.DRY_RUN, col(PaymentBatch.status).in_(_WITH_FILE))
     rows = session.exec(
         select(PaymentBatch.id, PaymentBatch.number_of_transactions, PayrollRun, PaymentBatch.mode)
@@ -192,8 +194,13 @@ def _is_claimed() -> sa.ColumnElement[bool]:
     return sa.exists().where(
         col(Claim.batch_id) == col(CreditTransfer.batch_id),
         col(Claim.obligation_id) == col(CreditTransfer.obligation_id),
-        col(Claim.state).in_(claims.HELD_STATES),
+        *_pays(),
     )
+
+
+def _pays() -> tuple[sa.ColumnElement[bool], ...]:
+    """Return what makes a claim a payment from here to the account of its line."""
+    return col(Claim.state).in_(claims.HELD_STATES), col(Claim.way) == ClaimWay.FILE
 
 
 def _payment(identifier: UUID, position: int, name: str, iban: str, amount_cents: int, kind: str) -> Payment:

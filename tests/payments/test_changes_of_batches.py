@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
@@ -137,6 +138,33 @@ def test_what_was_confirmed_and_paid_is_known_next_month(house: House) -> None:
 
     assert _codes(house, house_batch) == ["account_changed_back"]
     assert [(each["position"], each["paid_before"]) for each in back] == [(1, True)]
+
+
+@pytest.mark.parametrize("way", ["waiver", "paid-elsewhere"])
+def test_a_line_that_no_file_paid_made_its_account_nobodys(house: House, way: str) -> None:
+    """A smuggled account whose line was closed as not owed, or paid by hand, is asked about again next month."""
+    rows = lines(3)
+    smuggled = [replace(rows[0], iban=_ELSEWHERE), *rows[1:]]
+    _pay(house, rows, period=9)
+    noticed = _upload(house, smuggled, period=10)
+    line = house.transfers(noticed["id"])[0]["id"]
+    assert house.boss.post(f"/v1/transfers/{line}/{way}", {"reason": "Not that account"}).status_code == 201
+    assert house.boss.approve(house.batch(noticed["id"])).status_code == 201
+
+    later = _upload(house, smuggled, period=11)
+
+    assert _codes(house, later) == ["account_changed"]
+
+
+def test_a_closed_line_is_no_first_payment(house: House) -> None:
+    """Nothing was paid yet but one line closed by hand: the question about the first batch is still asked."""
+    batch = _upload(house, lines(3), period=10)
+    line = house.transfers(batch["id"])[0]["id"]
+    assert house.boss.post(f"/v1/transfers/{line}/waiver", {"reason": "Not owed"}).status_code == 201
+
+    later = house.upload(document(lines(3)), year=2026, period=11).json()["payment_batch_ids"][0]
+
+    assert _codes(house, house.batch(later)) == ["first_batch"]
 
 
 def test_a_recalled_payment_made_nobody_known(house: House) -> None:
