@@ -1,8 +1,8 @@
 """A bank's status report (pain.002) laid upon the stored file it is about.
 
 Every report of a file is kept; what its lines are is computed from all of them: order and repeats do not matter. What
-closes a line is applied. What would free one is applied when a channel fetched the report from the bank itself; an
-uploaded report is a person's statement, and a second person must say the same.
+closes a line is applied. What would free one is applied when reports say so that a channel fetched from the bank
+itself; an uploaded report is a person's statement, and a second person must say the same.
 """
 
 from collections import Counter
@@ -137,9 +137,10 @@ def _take(ctx: Context, session: Session, file: PaymentFile, arrival: _Arrival) 
     if file.voided_at is not None:
         return _of_void_file(ctx, session, batch, file, arrival, is_new=is_new)
     rows = _lines(session, file)
-    resolved = [_resolve(report, rows, file) for report in _all_reports(ctx, session, batch, file)]
-    states = _states(resolved)
-    taken = _follow(ctx, session, batch, file, _Picture(rows=rows, states=states, arrival=arrival))
+    heard = [(channel, _resolve(each, rows, file)) for channel, each in _all_reports(ctx, session, batch, file)]
+    states = _states([resolution for _, resolution in heard])
+    by_bank = _states([resolution for channel, resolution in heard if channel != BY_HAND])
+    taken = _follow(ctx, session, batch, file, _Picture(rows=rows, states=states, by_bank=by_bank, arrival=arrival))
     taken.is_new = is_new
     mine = _resolve(arrival.report, rows, file)
     taken.strangers = len(mine.strangers)
@@ -162,7 +163,24 @@ def _store(ctx: Context, session: Session, batch: PaymentBatch, file: PaymentFil
         "outcome": {},
     }
     statement = insert(StatusReportRow).values(values).on_conflict_do_nothing().returning(col(StatusReportRow.id))
-    return session.execute(statement).first() is not None
+    if session.execute(statement).first() is not None:
+        return True
+    if arrival.person is None:
+        _confirm_upload(session, file, values)
+    return False
+
+
+def _confirm_upload(session: Session, file: PaymentFile, values: Mapping[str, Any]) -> None:
+    """Note on a report that a person uploaded before that the bank itself gave the same."""
+    session.execute(
+        sa.update(StatusReportRow)
+        .where(
+            col(StatusReportRow.file_id) == file.id,
+            col(StatusReportRow.raw_sha256) == values["raw_sha256"],
+            col(StatusReportRow.channel) == BY_HAND,
+        )
+        .values(channel=values["channel"])
+    )
 
 
 def report_place(employer_id: UUID, report_id: UUID) -> Place:
@@ -181,10 +199,14 @@ def _lines(session: Session, file: PaymentFile) -> list[CreditTransfer]:
     return list(session.exec(statement))
 
 
-def _all_reports(ctx: Context, session: Session, batch: PaymentBatch, file: PaymentFile) -> list[StatusReport]:
+def _all_reports(
+    ctx: Context, session: Session, batch: PaymentBatch, file: PaymentFile
+) -> list[tuple[str, StatusReport]]:
+    """Return every report on a file, each with the channel that it came through."""
     rows = session.exec(select(StatusReportRow).where(StatusReportRow.file_id == file.id))
     return [
-        read_status_report(ctx.keyring.open(row.raw_sealed, report_place(batch.employer_id, row.id))) for row in rows
+        (row.channel, read_status_report(ctx.keyring.open(row.raw_sealed, report_place(batch.employer_id, row.id))))
+        for row in rows
     ]
 
 
@@ -209,12 +231,18 @@ def _states(resolved: Sequence[Resolution]) -> dict[str, LineState]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Picture:
+    """The lines of a file with what all reports say of them, and what those say that channels fetched (`by_bank`)."""
+
     rows: Sequence[CreditTransfer]
     states: Mapping[str, LineState]
+    by_bank: Mapping[str, LineState]
     arrival: _Arrival
 
     def state(self, row: CreditTransfer) -> LineState:
         return self.states.get(row.end_to_end_id, NOTHING_HEARD)
+
+    def is_refused_by_bank(self, row: CreditTransfer) -> bool:
+        return self.by_bank.get(row.end_to_end_id, NOTHING_HEARD).stage is LineStage.REJECTED
 
 
 def _follow(ctx: Context, session: Session, batch: PaymentBatch, file: PaymentFile, picture: _Picture) -> Taken:
@@ -293,9 +321,14 @@ def _write_file(ctx: Context, session: Session, file: PaymentFile, picture: _Pic
 
 
 def _free(ctx: Context, session: Session, taken: Taken, refused: Sequence[CreditTransfer], picture: _Picture) -> None:
-    """Free the lines that the bank refused: at once when the bank itself told us, else when a second person agrees."""
+    """Free the lines that the bank refused: at once when the bank itself told us, else when a second person agrees.
+
+    What only an uploaded report refuses stays one person's word, whatever a channel brings of other lines.
+    """
     asking = [row for row in refused if picture.state(row).flags & _ASKS_A_PERSON]
     plain = [row for row in refused if row not in asking]
+    if picture.arrival.person is None:
+        plain = [row for row in plain if picture.is_refused_by_bank(row)]
     taken.asks_a_person = len(asking)
     if not plain or taken.batch.status in (BatchStatus.EXECUTED, BatchStatus.REFUSED):
         return

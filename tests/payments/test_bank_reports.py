@@ -9,7 +9,7 @@ from sqlmodel import select
 from app.core.database import transaction
 from app.payments import bank_reports
 from app.payments.context import Context
-from app.payments.models import Claim, ClaimState
+from app.payments.models import Claim, ClaimState, StatusReportRow
 from tests.payments.status_report_samples import Block, Line, Report, Why
 from tests.support.clock import FakeClock
 from tests.support.house import House, Person, document, lines
@@ -99,6 +99,36 @@ def test_a_channel_frees_refused_lines_by_itself(house: House, ctx: Context) -> 
 
     assert house.batch(batch["id"])["status"] == "refused"
     assert len(house.boss.get("/v1/unpaid-transfers").json()) == 3
+
+
+def test_a_channel_does_not_free_what_only_an_upload_refuses(house: House, ctx: Context) -> None:
+    """One person's doctored refusal stays one person's word when the bank itself reports on the file next."""
+    house.second_person()
+    batch = house.delivered()
+    upload(house.boss, on_lines(house, batch, {0: ("RJCT", "AC04")}, status="PART"))
+    fetched = on_lines(house, batch, {1: ("RJCT", "AC01")}, status="PDNG", message_id="OF-THE-BANK")
+
+    with transaction(ctx.engine) as session:
+        bank_reports.take_from_channel(ctx, session, fetched, channel="host-to-host")
+
+    unpaid = house.boss.get("/v1/unpaid-transfers").json()
+    assert [each["transfer"]["position"] for each in unpaid] == [2]
+    assert [each["status"] for each in house.transfers(batch["id"])] == ["in_file", "refused", "in_file"]
+
+
+def test_an_uploaded_refusal_that_a_channel_brings_too_is_the_banks(house: House, ctx: Context) -> None:
+    """The very report that one person uploaded comes from the bank as well: its line is free, now and later."""
+    house.second_person()
+    batch = house.delivered()
+    data = on_lines(house, batch, {0: ("RJCT", "AC04")}, status="PART")
+    upload(house.boss, data)
+
+    with transaction(ctx.engine) as session:
+        is_new = bank_reports.take_from_channel(ctx, session, data, channel="host-to-host").is_new
+        stored = session.exec(select(StatusReportRow.channel)).all()
+
+    assert (is_new, stored) == (False, ["host-to-host"])
+    assert [each["transfer"]["position"] for each in house.boss.get("/v1/unpaid-transfers").json()] == [1]
 
 
 def test_lack_of_funds_frees_nothing_yet_also_from_a_channel(house: House, ctx: Context) -> None:
