@@ -286,9 +286,13 @@ _CONTRADICTION = (
 
 
 def _contradicts(row: CreditTransfer, stage: LineStage) -> bool:
-    """Say whether the bank says both, or says now that a line was paid which was freed here before."""
+    """Say whether the bank says both, or otherwise than people said here: they freed a line, or closed it as executed.
+
+    A line that somebody called executed and the bank refused is paid to nobody, and stands on no list.
+    """
     was_freed = row.status == TransferStatus.REFUSED and stage is LineStage.SETTLED
-    return stage is LineStage.CONTRADICTION or was_freed
+    was_closed = row.status == TransferStatus.EXECUTED and stage is LineStage.REJECTED
+    return stage is LineStage.CONTRADICTION or was_freed or was_closed
 
 
 def _write(ctx: Context, row: CreditTransfer, state: LineState) -> None:

@@ -241,6 +241,23 @@ def test_a_line_that_the_bank_executed_after_its_refusal_is_barred_also_when_pai
     assert (edited["revision"], edited["holds"]) == (2, [])  # two people lifted it for this batch
 
 
+def test_a_line_that_somebody_called_executed_and_the_bank_refused_is_a_contradiction(
+    house: House, clock: FakeClock
+) -> None:
+    """Closed by one person and refused by the bank: told, shown on the line, and not freed by itself."""
+    batch = house.delivered()
+    clock.forward(days=7)
+    said = {"statement": "executed", "reason": "Seen on the statement"}
+    assert house.boss.post(f"/v1/payment-batches/{batch['id']}/statements", said).status_code == 201
+
+    told = upload(house.boss, on_lines(house, batch, {1: ("RJCT", "AC04")}, status="PART")).json()
+
+    shown = [(each["status"], each["bank_status"]) for each in house.transfers(batch["id"])]
+    assert (told["contradictions"], told["proposal"]) == (1, None)
+    assert shown[1] == ("executed", "contradiction")
+    assert house.boss.get("/v1/unpaid-transfers").json() == []
+
+
 def said_why() -> dict[str, str]:
     """Return the body of an act that needs a reason."""
     return {"reason": "Looked at the bank"}
