@@ -53,6 +53,13 @@ class BatchChanged(PreconditionFailed):
     title = "The batch has changed since it was shown"
 
 
+class CanonicalChanged(Conflict):
+    """What the digest was made of can no longer be put together from the rows."""
+
+    code = "canonical_changed"
+    title = "The bytes of this digest can no longer be shown"
+
+
 class LimitNotSet(Invalid):
     """The debtor account has no payment limit, so nothing can be approved on it."""
 

@@ -13,7 +13,9 @@ from app.payments.ports import RemittanceKind
 from app.payments.sepa_model import FileContent, FileInstruction, FileTransfer
 
 CATEGORY_PURPOSE = {TransferKind.SALARY: "SALA", TransferKind.THIRD_PARTY: None}
-PAID = frozenset({TransferStatus.PAYABLE, TransferStatus.IN_FILE})
+# What became of a line at the bank does not change that it stands in the file, and that it was approved.
+_AT_THE_BANK = frozenset({TransferStatus.EXECUTED, TransferStatus.REFUSED, TransferStatus.RETURNED})
+PAID = frozenset({TransferStatus.PAYABLE, TransferStatus.IN_FILE}) | _AT_THE_BANK
 # No line takes more: fixed tags, the longest name and text, both ids, IBAN and BIC, with room for escapes.
 LARGEST_LINE_BYTES = 1_000
 
@@ -32,7 +34,7 @@ class BatchContent:
 
     @property
     def paid(self) -> list[Line]:
-        """The lines that are paid, in file order."""
+        """The lines that are paid, or were written to be, in file order."""
         return [transfer for file in self.files() for _, transfers in file for transfer in transfers]
 
     def files(self) -> list[list[Instruction]]:

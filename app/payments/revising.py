@@ -20,6 +20,7 @@ from app.core.history import HistoryActor
 from app.payments import claims, digest, filing, guarding, identifiers, known_payees, lines, rules
 from app.payments.comparing import Comparison
 from app.payments.context import Context
+from app.payments.errors import CanonicalChanged
 from app.payments.filing import PAID, BatchContent
 from app.payments.findings import CATALOGUE, Draft
 from app.payments.lines import Line
@@ -131,6 +132,20 @@ def content_of(ctx: Context, session: Session, batch: PaymentBatch) -> BatchCont
         acknowledgement_keys=acknowledgement_keys(session, batch.id),
         environment=ctx.policy.environment,
     )
+
+
+def canonical_bytes(ctx: Context, session: Session, batch: PaymentBatch) -> bytes:
+    """Return the bytes that the digest of a batch is made of; `CanonicalChanged` when the rows give others by now.
+
+    After an approval a line that was left out may be closed or go at the source, and the account be set otherwise.
+    """
+    data = digest.canonical_bytes(filing.digest_content(content_of(ctx, session, batch)))
+    if sha256(data).hexdigest() != batch.digest:
+        raise CanonicalChanged(
+            "Lines that were left out of this batch, or the settings of its account, changed after the digest was "
+            "made, so its bytes cannot be shown any more. What was approved stands in the file and in the history."
+        )
+    return data
 
 
 def acknowledgement_keys(session: Session, batch_id: UUID) -> list[str]:

@@ -2,14 +2,18 @@
 
 import csv
 import io
+from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 from urllib.parse import unquote
 
+import httpx2
 import pytest
 import sqlalchemy as sa
 
 from app.core.database import transaction
 from app.payments.models import PaymentFile
+from tests.support.clock import FakeClock
 from tests.support.house import House, document, lines
 
 _LINE = "UPDATE credit_transfer SET {} WHERE batch_id = :batch AND position = 2"
@@ -56,6 +60,60 @@ def test_what_was_altered_after_it_was_shown_is_not_approved(house: House, chang
     with transaction(house.ctx.engine) as session:
         assert session.execute(sa.select(sa.func.count()).select_from(PaymentFile)).scalar_one() == 0
     assert house.batch(batch["id"])["approvals"] == []
+
+
+def _canonical(house: House, batch: dict[str, Any]) -> httpx2.Response:
+    return house.boss.get(f"/v1/payment-batches/{batch['id']}/canonical")
+
+
+def test_the_bytes_under_the_digest_stay_what_was_approved(house: House, clock: FakeClock) -> None:
+    """Executed, refused, returned, with a line left out: an auditor still computes the digest that was approved."""
+    second = house.second_person()
+    shown = house.uploaded_batch(document(lines(4)))
+    left_out = f"/v1/payment-batches/{shown['id']}/transfers/{house.transfers(shown['id'])[3]['id']}"
+    body = {"decision": "exclude", "reason": "Left the firm"}
+    assert house.boss.call("PATCH", left_out, json=body, headers={"If-Match": '"r1"'}).status_code == 200
+    before = house.batch(shown["id"])
+    assert house.boss.approve(before).status_code == 201
+    assert house.deliver(shown["id"]).status_code == 201
+    ids = [each["id"] for each in house.transfers(shown["id"])]
+    clock.forward(days=7)
+    path = f"/v1/payment-batches/{shown['id']}/statements"
+    assert house.boss.post(path, {"statement": "executed", "reason": "r", "transfer_ids": ids[:2]}).status_code == 201
+    for person in (house.boss, second):
+        person.post(path, {"statement": "refused", "reason": "r", "transfer_ids": ids[2:3]})
+        person.post(f"/v1/transfers/{ids[0]}/return", {"reason": "r"})
+
+    after = _canonical(house, before)
+
+    assert [each["status"] for each in house.transfers(shown["id"])] == ["returned", "executed", "refused", "excluded"]
+    assert sha256(after.content).hexdigest() == before["digest"] == house.batch(shown["id"])["digest"]
+
+
+@pytest.mark.parametrize(
+    "change", [_LINE.format("creditor_name = 'Somebody Else'"), _ACCOUNT.format("bic = 'ABNANL2A'")]
+)
+def test_bytes_that_are_not_those_of_the_digest_are_never_shown(house: House, change: str) -> None:
+    """Rows that changed after the digest was made give no other bytes under its name: 409, and what still tells."""
+    batch = house.approved()
+    assert _canonical(house, batch).status_code == 200
+    with transaction(house.ctx.engine) as session:
+        session.execute(sa.text(change), {"batch": batch["id"]})
+
+    answer = _canonical(house, batch)
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "canonical_changed")
+    assert "history" in answer.json()["detail"]
+
+
+def test_a_left_out_line_that_is_closed_later_changes_no_bytes_unseen(house: House) -> None:
+    """A held line of an approved batch is paid elsewhere: the bytes of the digest cannot be shown, and none are."""
+    batch = house.uploaded_batch(document([replace(lines(1)[0], currency="USD"), *lines(3)[1:]]))
+    assert house.boss.approve(batch).status_code == 201
+    line = house.transfers(batch["id"])[0]["id"]
+    assert house.boss.post(f"/v1/transfers/{line}/paid-elsewhere", {"reason": "In dollars"}).status_code == 201
+
+    assert _canonical(house, batch).json()["code"] == "canonical_changed"
 
 
 _HOSTILE_TEXTS = (

@@ -19,7 +19,7 @@ from app.core.database import transaction
 from app.core.errors import AppError, Conflict, PreconditionFailed, PreconditionRequired
 from app.core.idempotency import KeyReused
 from app.core.web import PageDep, RevisionDep, answer, next_link, outcome_answer, problem_body, problems, router
-from app.payments import approving, deciding, digest, filing, refusals, reopening, revealing, revising
+from app.payments import approving, deciding, refusals, reopening, revealing, revising
 from app.payments.api import schemas, views
 from app.payments.api.common import (
     ContextDep,
@@ -37,6 +37,7 @@ from app.payments.deciding import AnotherPersonNeeded, Edit, LineDecision
 from app.payments.errors import (
     AlreadyClaimed,
     BatchChanged,
+    CanonicalChanged,
     ExecutionDateImpossible,
     LimitNotSet,
     NotABankDay,
@@ -466,17 +467,17 @@ def cancel(
 
 @routes.get(
     "/payment-batches/{batch_id}/canonical",
-    responses={**problems(Erased), 200: {"content": {"application/octet-stream": {}}}},
+    responses={**problems(Erased, CanonicalChanged), 200: {"content": {"application/octet-stream": {}}}},
     response_class=Response,
 )
 def canonical(ctx: ContextDep, actor: ActorDep, session: SessionDep, batch_id: UUID) -> Response:
     """Return the bytes that the digest is made of, for who may see salaries."""
     actor.needs_scope(Scope.READ)
+    session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
     batch = visible_batch(session, actor, batch_id)
     require_salaries(revealing.seen_by(ctx, session, actor, batch), "What the digest is made of")
     refuse_erased(batch)
-    content = revising.content_of(ctx, session, batch)
-    data = digest.canonical_bytes(filing.digest_content(content))
+    data = revising.canonical_bytes(ctx, session, batch)
     return Response(
         data, media_type="application/octet-stream", headers={"Cache-Control": "no-store", "ETag": etag(batch.revision)}
     )
