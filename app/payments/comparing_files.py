@@ -1,5 +1,6 @@
 """A payment file that somebody holds, compared with the one that was stored: identical, or which lines differ."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -16,6 +17,7 @@ from app.payments.iban import normalise
 from app.payments.models import CreditTransfer, Obligation, PaymentBatch, PaymentFile
 from app.payments.ports import SourceBatch, SourceTransfer
 from app.payments.retention import refuse_erased
+from app.payments.unpacking import unpack
 
 _FIELDS = {
     "creditor_name": "creditor.name",
@@ -25,9 +27,15 @@ _FIELDS = {
     "currency": "currency",
     "remittance_kind": "remittance_information",
     "remittance_text": "remittance_information",
+    "reference_type": "remittance_information",
+    "reference_issuer": "remittance_information",
     "end_to_end_id": "end_to_end_id",
 }
 MOST_DIFFERENCES = 200
+_BETWEEN_TAGS = re.compile(r">\s+<")
+
+# A line with the id of the instruction that it stands in.
+_Placed = tuple[str, SourceTransfer]
 
 
 class NotOurs(Invalid):
@@ -78,11 +86,7 @@ def compare(ctx: Context, session: Session, employers: frozenset[UUID], data: by
     refuse_erased(batch)
     stored = ctx.keyring.open(file.content_sealed, building.file_place(batch.employer_id, file.id))
     differences = list(_differences(reading.read_document(stored), other))
-    differences = differences or [
-        Difference(
-            line=None, fields=(), what="The payments are the same, the bytes are not: it was saved by a program."
-        )
-    ]
+    differences = differences or [_unnamed(stored, data)]
     return Compared(file=file, batch=batch, is_identical=False, differences=differences[:MOST_DIFFERENCES])
 
 
@@ -125,13 +129,32 @@ def batch_with_our_ids(session: Session, employer_id: UUID, document: SourceBatc
     return found.first()
 
 
+def _unnamed(stored: bytes, data: bytes) -> Difference:
+    """Tell a file that a program saved with other line ends from one in which something was changed that nobody reads.
+
+    An element that is not compared by itself (instant payment, another payee behind the first) is a change too.
+    """
+    if _without_layout(stored) == _without_layout(data):
+        what = "The payments are the same, the blanks between them are not: it was saved by a program."
+    else:
+        what = (
+            "Account, date and payments are the same, but something else in the file is not. It is not the file that "
+            "was approved: do not hand it in."
+        )
+    return Difference(line=None, fields=(), what=what)
+
+
+def _without_layout(data: bytes) -> str:
+    return _BETWEEN_TAGS.sub("><", unpack(data)).strip()
+
+
 def _differences(stored: SourceBatch, other: SourceBatch) -> Iterator[Difference]:
     yield from _header_differences(stored, other)
-    theirs: dict[str, list[SourceTransfer]] = {}
-    for transfer in other.transfers:
-        theirs.setdefault(transfer.end_to_end_id or "", []).append(transfer)
-    for number, ours in enumerate(stored.transfers, start=1):
-        found = theirs.get(ours.end_to_end_id or "", [])
+    theirs: dict[str, list[_Placed]] = {}
+    for placed in _placed(other):
+        theirs.setdefault(placed[1].end_to_end_id or "", []).append(placed)
+    for number, ours in enumerate(_placed(stored), start=1):
+        found = theirs.get(ours[1].end_to_end_id or "", [])
         if not found:
             yield Difference(line=number, fields=(), what="This line is not in the file.")
             continue
@@ -143,31 +166,46 @@ def _differences(stored: SourceBatch, other: SourceBatch) -> Iterator[Difference
         yield Difference(line=None, fields=(), what=f"The file holds {extra} lines that were never approved.")
 
 
-def _changed(ours: SourceTransfer, theirs: SourceTransfer) -> Iterator[str]:
+def _placed(batch: SourceBatch) -> Iterator[_Placed]:
+    for block in batch.instructions:
+        for transfer in block.transfers:
+            yield block.payment_information_id or "", transfer
+
+
+def _changed(ours: _Placed, theirs: _Placed) -> Iterator[str]:
+    if ours[0] != theirs[0]:
+        yield "payment_information_id"
     for name, shown in _FIELDS.items():
-        if getattr(ours, name) != getattr(theirs, name):
+        if getattr(ours[1], name) != getattr(theirs[1], name):
             yield shown
 
 
 def _header_differences(stored: SourceBatch, other: SourceBatch) -> Iterator[Difference]:
-    """Compare what stands above the lines: the account that pays and the date, by instruction."""
+    """Compare what stands above the lines: the account that pays, the date and the booking, by instruction."""
     ours, theirs = (_heads(each) for each in (stored, other))
-    for identifier, head in ours.items():
-        if identifier not in theirs:
-            yield Difference(line=None, fields=(), what=f"The part {identifier} is not in the file.")
-        elif theirs[identifier] != head:
-            fields = [name for name in head if head[name] != theirs[identifier][name]]
+    for identifier, (head,) in ours.items():
+        found = theirs.get(identifier, [])
+        if len(found) != 1:
+            times = f"stands {len(found)} times" if found else "is not"
+            yield Difference(line=None, fields=(), what=f"The part {identifier} {times} in the file.")
+        elif found[0] != head:
+            fields = [name for name in head if head[name] != found[0][name]]
             yield Difference(line=None, fields=fields, what=f"The part {identifier} was changed.")
     if theirs.keys() - ours.keys():
         yield Difference(line=None, fields=(), what="The file holds a part that was never approved.")
 
 
-def _heads(batch: SourceBatch) -> Mapping[str, Mapping[str, object]]:
-    return {
-        block.payment_information_id or "": {
+def _heads(batch: SourceBatch) -> Mapping[str, Sequence[Mapping[str, object]]]:
+    """Return what stands above the lines of every instruction with an id; an id of ours stands in a file once."""
+    heads: dict[str, list[Mapping[str, object]]] = {}
+    for block in batch.instructions:
+        head = {
             "debtor_account": block.debtor_iban,
+            "debtor_name": block.debtor_name,
+            "debtor_bic": block.debtor_bic,
             "requested_execution_date": block.requested_execution_date,
             "category_purpose": block.category_purpose,
+            "batch_booking": block.batch_booking,
         }
-        for block in batch.instructions
-    }
+        heads.setdefault(block.payment_information_id or "", []).append(head)
+    return heads

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tests.payments.payments_of import dutch_iban
 from tests.support.house import House, Person
 
 
@@ -53,7 +54,9 @@ def test_the_stored_file_is_identical(house: House) -> None:
     ("old", "new", "line", "fields"),
     [
         (b'<InstdAmt Ccy="EUR">2501.00', b'<InstdAmt Ccy="EUR">9501.00', 2, ["amount"]),
-        (b"<BtchBookg>true", b"<BtchBookg>false", None, []),
+        (b"<BtchBookg>true", b"<BtchBookg>false", None, ["batch_booking"]),
+        (b"<Dbtr><Nm>Bakkerij", b"<Dbtr><Nm>Slagerij", None, ["debtor_name"]),
+        (b"</SvcLvl>", b"</SvcLvl><LclInstrm><Cd>INST</Cd></LclInstrm>", None, []),
     ],
 )
 def test_a_changed_file_shows_where(house: House, old: bytes, new: bytes, line: int | None, fields: list[str]) -> None:
@@ -65,6 +68,33 @@ def test_a_changed_file_shows_where(house: House, old: bytes, new: bytes, line: 
 
     assert found["is_identical"] is False
     assert [(each["line"], each["fields"]) for each in found["differences"]] == [(line, fields)]
+
+
+def test_what_a_program_saved_is_told_from_what_somebody_changed(house: House) -> None:
+    """Other line ends are a program's; an element that nobody compares by itself is no reason to trust the file."""
+    data = house.handed_out(house.approved()["id"])
+    saved, changed = data.replace(b"\n", b"\r\n"), data.replace(b"</CdtTrfTxInf>", b"<X>1</X></CdtTrfTxInf>", 1)
+
+    told = [_compare(house.boss, each).json()["differences"][0]["what"] for each in (saved, changed)]
+
+    assert ["saved by a program" in what for what in told] == [True, False]
+    assert told[1].endswith("do not hand it in.")
+
+
+def test_a_part_that_stands_in_a_file_twice_is_told(house: House) -> None:
+    """Some lines moved to a part of the same name that pays from another account: not "the same payments"."""
+    batch = house.approved()
+    data = house.handed_out(batch["id"]).decode()
+    start, line, end = (data.index(tag) for tag in ("<PmtInf>", "<CdtTrfTxInf>", "</PmtInf>"))
+    second = data.index("<CdtTrfTxInf>", line + 1)
+    other_account = data[start:second].replace(batch["debtor_account"]["iban"], dutch_iban(55))
+    moved = f"{data[:start]}{other_account}</PmtInf>{data[start:line]}{data[second:end]}{data[end:]}"
+
+    found = _compare(house.boss, moved.encode()).json()
+
+    assert [each["what"] for each in found["differences"]] == [
+        f"The part {batch['file']['message_id']}-1 stands 2 times in the file."
+    ]
 
 
 def test_a_file_of_another_tenant_is_not_ours(house: House, other_house: House) -> None:
