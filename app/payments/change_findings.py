@@ -3,6 +3,7 @@
 An unchanged month says nothing. Figures hold no amounts and no full accounts.
 """
 
+import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -64,7 +65,8 @@ def draft_changes(comparison: Comparison, asked: Asked) -> Iterator[Draft]:
 def baseline(comparison: Comparison, lines: Iterable[tuple[str, str]], *, is_live: bool) -> Iterator[Draft]:
     """Return the one question about a first batch: it holds for exactly these names and accounts."""
     if comparison.is_first and is_live:
-        yield Draft(code="first_batch", judged={"payees": _hash(*(part for line in sorted(lines) for part in line))})
+        # As JSON, because a name is as the source wrote it and may hold what stands between two parts.
+        yield Draft(code="first_batch", judged={"payees": _hash(*(json.dumps(line) for line in sorted(lines)))})
 
 
 def changed_accounts(comparison: Comparison, paying: Collection[int]) -> list[str]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.payments.change_findings import changed_accounts, many
+from app.payments.change_findings import baseline, changed_accounts, many
 from app.payments.comparing import Comparison
 from app.payments.findings import ACCOUNT_CHANGES, CATALOGUE, Draft, text_of
 from app.payments.rules import judge
@@ -50,6 +50,18 @@ def test_a_change_is_told(code: str, runs: tuple[list[Row], list[Row]], changes:
         assert text[-1] in ".:", text
         assert "{" not in text
         assert not any(row[1] in text or str(row[2] // 100) in text for run in runs for row in run)
+
+
+def test_what_was_confirmed_of_a_first_batch_is_of_no_other_people() -> None:
+    """One person with a line end and an account in the name is not two people, the second account among them."""
+    one = [(f"Anna\n{B}\nBram", A)]
+    two = [("Anna", B), ("Bram", A)]
+    first = Comparison(is_first=True)
+
+    judged = [next(baseline(first, payees, is_live=True)).judged for payees in (one, two, two[::-1])]
+
+    assert judged[0] != judged[1]
+    assert judged[1] == judged[2]
 
 
 def test_an_unchanged_month_says_nothing() -> None:
