@@ -8,6 +8,8 @@ CURRENCY = "EUR"
 MAXIMUM_TRANSFER_CENTS = 99_999_999_999
 # The largest total that a pain.001 control sum (18 digits, 2 of them decimals) can hold; far below bigint's limit.
 MAXIMUM_TOTAL_CENTS = 999_999_999_999_999_999
+# The largest whole number that JSON by RFC 8785 can hold, in which the history is written: 90 trillion euros.
+MAXIMUM_STATED_CENTS = 2**53 - 1
 
 _PLAIN_AMOUNT = re.compile(r"(0|[1-9][0-9]{0,15})\.[0-9]{2}")
 

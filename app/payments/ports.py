@@ -86,7 +86,8 @@ class SourceTransfer:
     """One CdtTrfTxInf as written in the source's file. Nothing is cleaned or checked except that amounts are numbers.
 
     `position` counts from 1 over the whole document. `amount_cents` is None with `amount_text` kept when the text is no
-    whole number of cents. `reference_type` and `reference_issuer` go with a structured reference (SCOR / CUR or ISO).
+    whole number of cents, or one beyond any control sum. `reference_type` and `reference_issuer` go with a structured
+    reference (SCOR / CUR or ISO).
     """
 
     position: int

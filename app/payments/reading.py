@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from lxml import etree
 
-from app.core.money import decimal_text_to_cents
+from app.core.money import MAXIMUM_TOTAL_CENTS, decimal_text_to_cents
 from app.payments.errors import UnreadableDocument
 from app.payments.message_paths import DOCUMENT, GROUP, INSTRUCTION, MESSAGE, REPEATABLE_FIELDS, TRANSFER, Node
 from app.payments.ports import RemittanceKind, SourceBatch, SourceInstruction, SourceTransfer
@@ -298,10 +298,12 @@ def _transfer(fields: _Fields, position: int) -> SourceTransfer:
 
 
 def _cents(text: str) -> int | None:
+    """Return the cents of an amount; None when it is none, or larger than any control sum can be: it cannot be kept."""
     try:
-        return decimal_text_to_cents(text)
+        cents = decimal_text_to_cents(text)
     except ValueError:
         return None
+    return cents if abs(cents) <= MAXIMUM_TOTAL_CENTS else None
 
 
 def _remittance(fields: _Fields) -> tuple[RemittanceKind, str]:

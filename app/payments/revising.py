@@ -17,6 +17,7 @@ from sqlmodel import Session, col, select
 from app.core.clock import amsterdam_date
 from app.core.columns import any_of
 from app.core.history import HistoryActor
+from app.core.money import MAXIMUM_STATED_CENTS
 from app.payments import claims, digest, filing, guarding, identifiers, known_payees, lines, rules
 from app.payments.comparing import Comparison
 from app.payments.context import Context
@@ -318,7 +319,8 @@ def _judged_hash(draft: Draft, row: Line | None) -> str:
             "obligation": str(row.obligation_id),
             "iban": row.creditor_iban,
             "name": row.creditor_name_original,
-            "cents": row.amount_cents,
+            # A line that nobody can pay may hold more than RFC 8785 writes as a number.
+            "cents": row.amount_cents if abs(row.amount_cents) <= MAXIMUM_STATED_CENTS else str(row.amount_cents),
             "text": row.remittance_text_original,
             "kind": row.kind,
         }

@@ -50,7 +50,9 @@ def _unreadable_amounts(transfers: Sequence[SourceTransfer]) -> list[Problem]:
     if not positions:
         return []
     shown = ", ".join(positions[:_POSITIONS_SHOWN]) + (", ..." if len(positions) > _POSITIONS_SHOWN else "")
-    message = f"The amount is not a number in whole cents in {len(positions)} payment(s): number {shown}."
+    message = (
+        f"The amount is not a number in whole cents, or far too large, in {len(positions)} payment(s): number {shown}."
+    )
     return [Problem(pointer="/PmtInf", code="amount_unreadable", message=message)]
 
 

@@ -128,6 +128,29 @@ def test_a_line_of_nothing_or_less_is_shown_and_the_others_are_paid(house: House
     assert (approved.status_code, approved.json()["number_of_transactions"]) == (201, 2)
 
 
+@pytest.mark.parametrize("amount", ["1000000000.00", "90071992547409.92", "9999999999999999.99"])
+def test_an_amount_beyond_all_reason_is_one_bad_line(connected: Connected, amount: str) -> None:
+    """However large, a slip of the package is a line that says what is wrong with it, and the others are paid."""
+    batch = connected.fetched([replace(lines(1)[0], amount=amount), *lines(3)[1:]])
+
+    approved = connected.house.boss.approve(batch)
+
+    assert batch["counts"] == {"payable": 2, "invalid": 1}
+    assert "amount_too_large" in [each["code"] for each in connected.house.findings(batch["id"])]
+    assert approved.status_code == 201
+
+
+def test_an_amount_that_cannot_be_kept_makes_a_run_doubtful(connected: Connected) -> None:
+    """More than the database can hold, though the message allows it: the run says which payment it is."""
+    connected.finish_run([replace(lines(1)[0], amount="92233720368547758.08"), *lines(3)[1:]])
+
+    connected.poll()
+
+    (run,) = connected.runs()
+    assert (run["state"], connected.batches()) == ("doubtful", [])
+    assert "number 1" in run["reason"]
+
+
 def test_only_a_director_without_salary_is_nothing_to_pay(house: House) -> None:
     """The only line is zero: the batch is there, says so, and asks nobody to approve nothing."""
     batch = house.uploaded_batch(document([replace(lines(1)[0], amount="0.00")]))

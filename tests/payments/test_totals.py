@@ -81,7 +81,7 @@ def test_an_amount_that_cannot_be_read_counts_as_a_payment_and_is_a_problem():
     problem = totals_problems(batch)[0]
     assert (problem.code, problem.message) == (
         "amount_unreadable",
-        "The amount is not a number in whole cents in 1 payment(s): number 3.",
+        "The amount is not a number in whole cents, or far too large, in 1 payment(s): number 3.",
     )
 
 

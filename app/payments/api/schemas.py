@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from app.core.history_proof import Fault
-from app.core.money import cents_to_text, text_to_cents
+from app.core.money import MAXIMUM_STATED_CENTS, cents_to_text, text_to_cents
 from app.payments.models import Decision, LinkMode, TransferKind
 from app.payments.sepa_model import BIC_PATTERN
 
@@ -56,7 +56,9 @@ class Strict(BaseModel):
 
 
 def _is_amount(text: str) -> str:
-    text_to_cents(text)
+    if text_to_cents(text) > MAXIMUM_STATED_CENTS:
+        message = f"An amount is at most {cents_to_text(MAXIMUM_STATED_CENTS)}."
+        raise ValueError(message)
     return text
 
 
