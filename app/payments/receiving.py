@@ -5,7 +5,6 @@ the lock make that harmless, and nothing that was approved changes.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -87,19 +86,18 @@ def _judge(ctx: Context, session: Session, written: _Written, reading: Reading) 
 
 
 def _stamp(reading: Reading) -> None:
-    instructions = reading.document.instructions
+    blocks = reading.document.instructions
+    # A block that names none says nothing of what the others pay from, or when.
+    accounts = (block.debtor_iban for block in blocks if block.debtor_iban)
+    days = (block.requested_execution_date for block in blocks if block.requested_execution_date)
     reading.row.outcome = "read"
     reading.row.lines_hash = lines_hash(reading.document)
     reading.row.extras = {
         **reading.extras,
         "schema": reading.document.schema,
-        "source_debtor_iban": instructions[0].debtor_iban if instructions else None,
-        "source_execution_date": _written_date(instructions[0].requested_execution_date) if instructions else None,
+        "source_debtor_iban": next(accounts, None),
+        "source_execution_date": next((day.isoformat() for day in days), None),
     }
-
-
-def _written_date(day: date | None) -> str | None:
-    return None if day is None else day.isoformat()
 
 
 def _doubtful(

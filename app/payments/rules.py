@@ -177,8 +177,11 @@ def _changes(lines: Sequence[RuleLine], paying: Sequence[RuleLine], facts: Batch
 
 
 def _source_findings(lines: Sequence[RuleLine], facts: BatchFacts) -> Iterator[Draft]:
-    if facts.source_debtor_iban and ibans.normalise(facts.source_debtor_iban) != facts.debtor_iban:
-        yield Draft(code="source_account_differs", figures={"account": ibans.mask(facts.source_debtor_iban)})
+    source = ibans.normalise(facts.source_debtor_iban or "")
+    if source and source != facts.debtor_iban:
+        # Confirmed is a pair: moved to a third account, or with another one at the source, it is another question.
+        accounts = {"accounts": [source, facts.debtor_iban]}
+        yield Draft(code="source_account_differs", figures={"account": ibans.mask(source)}, judged=accounts)
     if facts.is_upload:
         yield Draft(code="uploaded")
     if facts.run_is_locked is False:

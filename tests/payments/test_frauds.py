@@ -10,6 +10,7 @@ from app.auth.models import Role, Scope
 from app.core.database import transaction
 from app.payments import two_people
 from app.payments.context import Context
+from tests.payments.payments_of import dutch_iban
 from tests.support.clock import FakeClock
 from tests.support.house import (
     SECOND_IBAN,
@@ -143,6 +144,20 @@ def test_another_account_right_before_the_approval_is_seen(house: House, clerk: 
     told = house.boss.get(f"/v1/payment-batches/{shown['id']}/history").json()
     edit = next(each for each in told if each["event"] == "batch.edited")
     assert (edit["actor"], edit["facts"]["details"]["was"]["debtor_account_id"]) == ("Admin", house.account_id)
+
+
+def test_what_was_confirmed_of_one_account_is_not_confirmed_of_another(house: House) -> None:
+    """The package pays from another account; confirmed for the one that was shown, and asked again for a third."""
+    other = add_account(house.boss, house.employer_id, iban=SECOND_IBAN)
+    batch = house.uploaded_batch(document(payer_iban=dutch_iban(55)))
+    assert house.acknowledge_all(batch) == ["source_account_differs"]
+    confirmed = house.batch(batch["id"])
+
+    assert _patch(house.boss, confirmed, debtor_account_id=other).status_code == 200
+
+    assert confirmed["acknowledgements_open"] == 0
+    assert _outcome(house.boss.approve(house.batch(batch["id"]))) == (409, "acknowledgement_needed")
+    assert house.acknowledge_all(batch) == ["source_account_differs"]
 
 
 def test_who_moves_a_batch_to_another_account_does_not_approve_it_alone(house: House) -> None:

@@ -12,7 +12,8 @@ from app.payments import fetching, syncing
 from app.payments.context import Context
 from app.payments.ports import SourceRun
 from tests.contracts.fake_source import FakePayroll
-from tests.payments.payroll_document import Line
+from tests.payments.payments_of import dutch_iban
+from tests.payments.payroll_document import Block, Document, Line
 from tests.support.clock import FakeClock
 from tests.support.connected import Connected, connect
 from tests.support.house import House, document, lines, link
@@ -333,3 +334,21 @@ def test_a_pending_run_with_other_amounts_voids_what_was_shown(connected: Connec
     assert (stale.status_code, now["revision"]) == (412, 2)
     assert now["control_sum"]["amount"] == "7503.01"
     assert now["counts"] == {"payable": 3, "excluded": 1}
+
+
+# ------------------------------------------------------------------------------------------- odd exports
+
+
+def test_a_block_that_names_no_account_hides_no_other_one(house: House) -> None:
+    """The first block says nothing of account and date: what the second pays from, and when, is told all the same."""
+    first, second, third = lines(3)
+    blocks = (
+        Block(lines=(first,), date="", payer_iban=""),
+        Block(id="P2", lines=(second,), date="2026-11-25", payer_iban=dutch_iban(55)),
+        Block(id="P3", lines=(third,), date="2026-11-27", payer_iban=dutch_iban(56)),
+    )
+
+    batch = house.uploaded_batch(Document(blocks=blocks).xml().encode())
+
+    asked = {(each["position"], each["code"]) for each in house.findings(batch["id"])}
+    assert {(None, "source_account_differs"), (3, "other_debtor_account"), (3, "other_execution_date")} <= asked
