@@ -254,7 +254,7 @@ def open_reading(
             (transfer.creditor_name, transfer.creditor_iban)
             for block in document.instructions
             for transfer in block.transfers
-            if rules.propose_kind(transfer.creditor_name, block.category_purpose) is TransferKind.SALARY
+            if rules.propose_kind(transfer.creditor_name, block.purpose_of(transfer)) is TransferKind.SALARY
         }
         extras["people_missing"] = max(0, people - len(payees))
     return Reading(row=row, document=document, extras=extras, actor=actor, offer_again=offer_again)

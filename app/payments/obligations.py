@@ -59,11 +59,12 @@ def owed_lines(
 
 
 def _written(transfer: SourceTransfer, block: SourceInstruction, kinds: Mapping[str, str]) -> WrittenLine:
-    written = rules.write_line(transfer, category_purpose=block.category_purpose, known_kind=None)
+    purpose = block.purpose_of(transfer)
+    written = rules.write_line(transfer, category_purpose=purpose, known_kind=None)
     kind = kinds.get(written.creditor)
     if kind is None:
         return written
-    return rules.write_line(transfer, category_purpose=block.category_purpose, known_kind=kind)
+    return rules.write_line(transfer, category_purpose=purpose, known_kind=kind)
 
 
 def _known_kinds(session: Session, administration_id: UUID) -> dict[str, str]:

@@ -87,7 +87,7 @@ class SourceTransfer:
 
     `position` counts from 1 over the whole document. `amount_cents` is None with `amount_text` kept when the text is no
     whole number of cents, or one beyond any control sum. `reference_type` and `reference_issuer` go with a structured
-    reference (SCOR / CUR or ISO).
+    reference (SCOR / CUR or ISO); `category_purpose` is what the line itself says (`SourceInstruction.purpose_of`).
     """
 
     position: int
@@ -102,6 +102,7 @@ class SourceTransfer:
     remittance_text: str
     reference_type: str | None = None
     reference_issuer: str | None = None
+    category_purpose: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +119,10 @@ class SourceInstruction:
     declared_count: int | None
     declared_sum_cents: int | None
     transfers: Sequence[SourceTransfer]
+
+    def purpose_of(self, transfer: SourceTransfer) -> str | None:
+        """Return what a line is for: the purpose of its block, else its own; ISO allows either place, not both."""
+        return self.category_purpose or transfer.category_purpose
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

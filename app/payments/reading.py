@@ -239,7 +239,7 @@ class _Reader:
         if fields.get("method") not in (None, "TRF", "TRA"):
             message = f"{fields.place} does not pay by transfer but by cheque or otherwise. {_EXPORT_AGAIN}"
             raise UnreadableDocument("payment_method_not_supported", message)
-        # A purpose on the lines is that of the block when all lines agree; ISO allows either place, not both.
+        # A purpose on the lines is that of the block when all lines agree; else each line keeps its own.
         purpose_of_lines = self._purposes.pop() if len(self._purposes) == 1 else None
         batch_booking = fields.get("batch_booking") or self._group.get("batch_booking") or ""
         self._instructions.append(
@@ -294,6 +294,7 @@ def _transfer(fields: _Fields, position: int) -> SourceTransfer:
         remittance_text=text,
         reference_type=fields.get("reference_type"),
         reference_issuer=fields.get("reference_issuer"),
+        category_purpose=fields.get("purpose"),
     )
 
 

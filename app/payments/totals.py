@@ -63,7 +63,7 @@ def lines_hash(batch: SourceBatch) -> str:
     and purposes; that is what makes readings equal.
     """
     lines = sorted(
-        json.dumps(_line(transfer, block.category_purpose), ensure_ascii=True, separators=(",", ":"))
+        json.dumps(_line(transfer, block.purpose_of(transfer)), ensure_ascii=True, separators=(",", ":"))
         for block in batch.instructions
         for transfer in block.transfers
     )

@@ -339,6 +339,17 @@ def test_a_pending_run_with_other_amounts_voids_what_was_shown(connected: Connec
 # ------------------------------------------------------------------------------------------- odd exports
 
 
+def test_a_tax_among_salaries_is_written_apart(house: House) -> None:
+    """An export that says on each line what it is for, all in one block: the tax is no salary and not beside them."""
+    purpose = "<PmtTpInf><CtgyPurp><Cd>{}</Cd></CtgyPurp></PmtTpInf>"
+    rows = [replace(row, extra=purpose.format("SALA")) for row in lines(3)]
+    rows[1] = replace(rows[1], extra=purpose.format("TAXS"))
+
+    batch = house.uploaded_batch(document(rows, purpose=""))
+
+    assert [each["kind"] for each in house.transfers(batch["id"])] == ["salary", "third_party", "salary"]
+
+
 def test_a_block_that_names_no_account_hides_no_other_one(house: House) -> None:
     """The first block says nothing of account and date: what the second pays from, and when, is told all the same."""
     first, second, third = lines(3)

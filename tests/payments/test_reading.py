@@ -384,13 +384,15 @@ def test_the_oldest_version_gives_batch_booking_for_the_whole_file():
 
 @pytest.mark.parametrize(("second", "expected"), [("SALA", "SALA"), ("TAXS", None), ("", None)])
 def test_a_purpose_on_every_line_is_the_purpose_of_the_block(second: str, expected: str | None):
-    """Lines that agree speak for their block; lines that differ do not."""
+    """Lines that agree speak for their block; of lines that differ each speaks for itself."""
     written = "<PmtTpInf><CtgyPurp><Cd>{}</Cd></CtgyPurp></PmtTpInf>"
     lines = (Line(extra=written.format("SALA")), Line(extra=written.format(second)))
     block = Block(lines=lines, purpose="")
     other = Block(lines=(Line(),), purpose="")
     batch = read_document(Document(blocks=(block, other)).xml().encode())
     assert [instruction.category_purpose for instruction in batch.instructions] == [expected, None]
+    purposes = [[block.purpose_of(line) for line in block.transfers] for block in batch.instructions]
+    assert purposes == [["SALA", second or None], [None]]
 
 
 def test_a_proprietary_purpose_is_read():
