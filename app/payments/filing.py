@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
 from app.payments import identifiers
 from app.payments.bank_profiles import BankProfile, profile_for
@@ -19,6 +20,7 @@ PAID = frozenset({TransferStatus.PAYABLE, TransferStatus.IN_FILE}) | _AT_THE_BAN
 # No line takes more: fixed tags, the longest name and text, both ids, IBAN and BIC, with room for escapes.
 LARGEST_LINE_BYTES = 1_000
 
+Row = TypeVar("Row")
 Instruction = tuple[TransferKind, Sequence[Line]]
 
 
@@ -48,11 +50,13 @@ class BatchContent:
         return split([(kind, rows) for kind, rows in grouped if rows], profile_for(self.account.iban))
 
 
-def split(instructions: Sequence[Instruction], profile: BankProfile) -> list[list[Instruction]]:
+def split(
+    instructions: Sequence[tuple[TransferKind, Sequence[Row]]], profile: BankProfile
+) -> list[list[tuple[TransferKind, Sequence[Row]]]]:
     """Divide instructions over as few files as the bank's figures for lines and bytes allow, keeping their order."""
     in_file = min(profile.maximum_transactions_per_file, profile.maximum_bytes // LARGEST_LINE_BYTES)
     in_instruction = min(in_file, profile.maximum_transactions_per_instruction)
-    files: list[list[Instruction]] = []
+    files: list[list[tuple[TransferKind, Sequence[Row]]]] = []
     room = 0
     for kind, rows in instructions:
         start = 0

@@ -269,10 +269,17 @@ CATALOGUE: Mapping[str, FindingText] = {
     ),
     "one_line_instruction": _remark(
         Severity.NOTICE,
-        "One of the two parts of the file has a single line, so its amount shows on the statement.",
-        "Een van de twee delen van het bestand heeft een enkele regel; dat bedrag staat op het afschrift.",
+        "A part of the file, or one of several files, has a single line, so its amount shows on the statement.",
+        "Een deel van het bestand, of een van de bestanden, heeft een enkele regel; dat bedrag staat op het afschrift.",
         _LOOK_EN,
         _LOOK_NL,
+    ),
+    "batch_booking_off": _remark(
+        Severity.WARNING,
+        "The bank is asked to book every payment by itself: who earns what shows on the bank statement.",
+        "De bank wordt gevraagd elke betaling apart te boeken: op het afschrift staat wie wat verdient.",
+        "Switch batch booking on for the account, unless this is meant.",
+        "Zet verzamelboeking aan voor de rekening, tenzij dit zo bedoeld is.",
     ),
     "uploaded": _remark(
         Severity.NOTICE,

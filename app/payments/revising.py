@@ -18,7 +18,7 @@ from app.core.clock import amsterdam_date
 from app.core.columns import any_of
 from app.core.history import HistoryActor
 from app.core.money import MAXIMUM_STATED_CENTS
-from app.payments import claims, digest, filing, guarding, identifiers, known_payees, lines, rules
+from app.payments import bank_profiles, claims, digest, filing, guarding, identifiers, known_payees, lines, rules
 from app.payments.comparing import Comparison
 from app.payments.context import Context
 from app.payments.errors import CanonicalChanged
@@ -220,6 +220,8 @@ def _facts(
         paid_before_in_period=partly_paid(
             claimed_in_period(session, run, [row.creditor_iban for row in transfers]), transfers
         ),
+        profile=bank_profiles.profile_for(account.iban),
+        batch_booking=account.batch_booking,
         comparison=comparison,
         own_accounts=known_payees.own_accounts(session, batch),
         is_live=batch.mode == LinkMode.LIVE,

@@ -13,10 +13,12 @@ from hashlib import sha256
 
 from app.core.money import CURRENCY, MAXIMUM_TRANSFER_CENTS
 from app.payments import iban as ibans
+from app.payments.bank_profiles import DEFAULT_PROFILE, BankProfile
 from app.payments.change_findings import Asked, baseline, draft_changes
 from app.payments.characters import clean, is_identifier
 from app.payments.check_digits import is_creditor_reference, is_dutch_payment_reference
 from app.payments.comparing import Comparison
+from app.payments.filing import split
 from app.payments.findings import CATALOGUE, Draft
 from app.payments.models import Severity, TransferKind
 from app.payments.ports import RemittanceKind, SourceTransfer
@@ -79,7 +81,10 @@ class RuleLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchFacts:
-    """What the rules know of the batch beside its lines. `people_in_run` is None when the source would not say."""
+    """What the rules know of the batch beside its lines. `people_in_run` is None when the source would not say.
+
+    `profile` is of the bank that is debited, `batch_booking` what the account asks of it.
+    """
 
     debtor_iban: str
     requested_execution_date: date
@@ -92,6 +97,8 @@ class BatchFacts:
     people_in_run: int | None
     people_missing: int
     paid_before_in_period: int
+    profile: BankProfile = DEFAULT_PROFILE
+    batch_booking: bool = True
     comparison: Comparison | None = None
     own_accounts: frozenset[str] = frozenset()
     is_live: bool = False
@@ -201,8 +208,16 @@ def _shape_findings(paying: Counter[str], facts: BatchFacts) -> Iterator[Draft]:
         yield Draft(code="date_far_ahead")
     if paying.total() == 1:
         yield Draft(code="one_line")
-    elif 1 in paying.values():
+    elif _leaves_one_alone(paying, facts.profile):
         yield Draft(code="one_line_instruction")
+    if not facts.batch_booking and paying:
+        yield Draft(code="batch_booking_off")
+
+
+def _leaves_one_alone(paying: Mapping[str, int], profile: BankProfile) -> bool:
+    """Say whether a line stands by itself in its instruction: one of its kind, or the one too many for a full file."""
+    instructions = [(kind, range(paying[kind])) for kind in TransferKind if paying[kind]]
+    return any(len(rows) == 1 for file in split(instructions, profile) for _, rows in file)
 
 
 def _line_findings(line: RuleLine, facts: BatchFacts) -> Iterator[Draft]:

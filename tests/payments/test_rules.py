@@ -1,16 +1,19 @@
 """The rules on lines and batches: each finding for an input that deserves it, and none for a good one."""
 
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
 import pytest
 
 from app.payments import rules
+from app.payments.bank_profiles import DEFAULT_PROFILE
 from app.payments.findings import CATALOGUE, text_of
 from app.payments.models import TransferKind
 from app.payments.ports import RemittanceKind, SourceTransfer
 from app.payments.rules import BatchFacts, RuleLine, judge, propose_kind, write_line
 from tests.payments.change_cases import CHANGES
+from tests.payments.payments_of import dutch_iban
 
 DEBTOR = "NL91ABNA0417164300"
 
@@ -100,6 +103,7 @@ BATCH_FINDINGS: list[tuple[str, dict[str, Any]]] = [
     ("people_missing", {"people_in_run": 9, "people_missing": 7}),
     ("partly_paid_period", {"paid_before_in_period": 2}),
     ("date_far_ahead", {"requested_execution_date": date(2026, 12, 24)}),
+    ("batch_booking_off", {"batch_booking": False}),
 ]
 
 
@@ -136,6 +140,15 @@ def test_one_line_that_pays_is_said() -> None:
     assert "one_line" in _codes([line(), bad], facts())
     bailiff = line(position=3, kind="third_party", creditor_iban="NL57ABNA7134384551")
     assert "one_line_instruction" in _codes([line(), SECOND, bailiff], facts())
+
+
+@pytest.mark.parametrize(("count", "codes"), [(4, set()), (5, {"one_line_instruction"})])
+def test_the_one_line_too_many_for_a_full_file_is_said(count: int, codes: set[str]) -> None:
+    """Five lines at a bank that takes two: the last file holds one salary, which its statement shows."""
+    small = replace(DEFAULT_PROFILE, maximum_transactions_per_file=2, maximum_transactions_per_instruction=2)
+    lines = [line(position=n, creditor_iban=dutch_iban(n)) for n in range(1, count + 1)]
+
+    assert _codes(lines, facts(profile=small)) - {"iban_shared"} == codes
 
 
 def test_every_code_of_the_catalogue_is_tested_or_said_where() -> None:
