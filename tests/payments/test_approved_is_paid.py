@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from dataclasses import replace
 from hashlib import sha256
 from typing import Any
@@ -12,6 +13,8 @@ import pytest
 import sqlalchemy as sa
 
 from app.core.database import transaction
+from app.core.money import cents_to_text
+from app.payments.digest import PREFIX
 from app.payments.models import PaymentFile
 from tests.support.clock import FakeClock
 from tests.support.house import House, document, lines
@@ -60,6 +63,30 @@ def test_what_was_altered_after_it_was_shown_is_not_approved(house: House, chang
     with transaction(house.ctx.engine) as session:
         assert session.execute(sa.select(sa.func.count()).select_from(PaymentFile)).scalar_one() == 0
     assert house.batch(batch["id"])["approvals"] == []
+
+
+def test_every_field_of_a_line_that_is_approved_is_shown(house: House) -> None:
+    """What the digest covers of a line stands in the list of lines as well: nobody approves a BIC they never saw."""
+    rows = [
+        replace(lines(1)[0], bic="INGBNL2A"),
+        replace(lines(2)[1], text="", reference="8234567890123456", name="Belastingdienst"),
+        replace(lines(3)[2], text=""),
+    ]
+    batch = house.uploaded_batch(document(rows))
+
+    shown = house.transfers(batch["id"])
+
+    approved = json.loads(_canonical(house, batch).content.removeprefix(PREFIX))["lines"]
+    by_id = {each["end_to_end_id"]: each for each in approved}
+    for line in shown:
+        of = by_id[line["end_to_end_id"]]
+        assert line["creditor"] == {"name": of["name"], "iban": of["iban"], "bic": of["bic"]}
+        assert line["amount"]["amount"] == cents_to_text(of["amount_cents"])
+        assert (line["remittance_kind"], line["remittance_information"]) == tuple(
+            of["remittance"][name] for name in ("kind", "text")
+        )
+    assert [line["creditor"]["bic"] for line in shown] == ["INGBNL2A", None, None]
+    assert [line["remittance_kind"] for line in shown] == ["unstructured", "structured", "none"]
 
 
 def _canonical(house: House, batch: dict[str, Any]) -> httpx2.Response:

@@ -388,10 +388,11 @@ class BatchOut(BaseModel):
 
 
 class Creditor(BaseModel):
-    """Who is paid; masked for who may not see salaries."""
+    """Who is paid; masked for who may not see salaries. `bic` is null where none will be written."""
 
     name: str
     iban: str
+    bic: str | None = None
 
 
 class TransferOut(BaseModel):
@@ -406,6 +407,7 @@ class TransferOut(BaseModel):
     creditor: Creditor
     creditor_name_original: str | None
     amount: Money | None
+    remittance_kind: str
     remittance_information: str | None
     remittance_information_original: str | None
     end_to_end_id: str

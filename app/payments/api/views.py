@@ -312,6 +312,7 @@ def transfer_out(row: CreditTransfer, codes: Sequence[str], seen: Visibility) ->
         creditor=creditor_out(row, seen),
         creditor_name_original=row.creditor_name_original if shows else None,
         amount=money(row.amount_cents) if shows else None,
+        remittance_kind=row.remittance_kind,
         remittance_information=row.remittance_text if shows else None,
         remittance_information_original=row.remittance_text_original if shows else None,
         end_to_end_id=row.end_to_end_id,
@@ -328,7 +329,7 @@ def transfer_out(row: CreditTransfer, codes: Sequence[str], seen: Visibility) ->
 def creditor_out(row: CreditTransfer, seen: Visibility) -> schemas.Creditor:
     """Return who is paid; for who may not see salaries the ends of the account at most."""
     if seen.shows_salaries:
-        return schemas.Creditor(name=row.creditor_name, iban=row.creditor_iban)
+        return schemas.Creditor(name=row.creditor_name, iban=row.creditor_iban, bic=row.creditor_bic)
     return schemas.Creditor(name=HIDDEN, iban=iban.mask(row.creditor_iban))
 
 
