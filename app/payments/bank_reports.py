@@ -140,11 +140,12 @@ def _take(ctx: Context, session: Session, file: PaymentFile, arrival: _Arrival) 
     heard = [(channel, _resolve(each, rows, file)) for channel, each in _all_reports(ctx, session, batch, file)]
     states = _states([resolution for _, resolution in heard])
     by_bank = _states([resolution for channel, resolution in heard if channel != BY_HAND])
-    taken = _follow(ctx, session, batch, file, _Picture(rows=rows, states=states, by_bank=by_bank, arrival=arrival))
-    taken.is_new = is_new
     mine = _resolve(arrival.report, rows, file)
+    unfit = sorted({each.kind.value for each in mine.disagreements})
+    picture = _Picture(rows=rows, states=states, by_bank=by_bank, arrival=arrival, disagreements=unfit)
+    taken = _follow(ctx, session, batch, file, picture)
+    taken.is_new = is_new
     taken.strangers = len(mine.strangers)
-    taken.disagreements = sorted({each.kind.value for each in mine.disagreements})
     return taken
 
 
@@ -215,7 +216,8 @@ def _resolve(report: StatusReport, rows: Sequence[CreditTransfer], file: Payment
     for row in rows:
         instructions.setdefault(row.payment_information_id or "", []).append(row.end_to_end_id)
     amounts = {row.end_to_end_id: row.amount_cents for row in rows}
-    return resolve(report, instructions, message_id=file.message_id, amounts_cents=amounts)
+    accounts = {row.end_to_end_id: row.creditor_iban for row in rows}
+    return resolve(report, instructions, message_id=file.message_id, amounts_cents=amounts, accounts=accounts)
 
 
 def _states(resolved: Sequence[Resolution]) -> dict[str, LineState]:
@@ -237,6 +239,7 @@ class _Picture:
     states: Mapping[str, LineState]
     by_bank: Mapping[str, LineState]
     arrival: _Arrival
+    disagreements: Sequence[str]
 
     def state(self, row: CreditTransfer) -> LineState:
         return self.states.get(row.end_to_end_id, NOTHING_HEARD)
@@ -268,12 +271,14 @@ def _follow(ctx: Context, session: Session, batch: PaymentBatch, file: PaymentFi
         is_new=True,
         counts=dict(Counter(stage.value for stage in stages.values())),
         strangers=0,
-        disagreements=(),
+        disagreements=picture.disagreements,
         contradictions=len(contradicted),
     )
     details = {"file": file.n, "message_id": file.message_id, "lines": taken.counts, "channel": picture.arrival.channel}
     if contradicted:
         details["contradictions"] = len(contradicted)
+    if picture.disagreements:
+        details["disagreements"] = list(picture.disagreements)
     progress.settle(ctx, session, batch, event="bank.reported", actor=picture.arrival.actor, details=details)
     _free(ctx, session, taken, refused, picture)
     return taken

@@ -45,6 +45,13 @@ STAGES: Mapping[str, str] = {
     "rejected": "afgekeurd",
     "contradiction": "tegenstrijdig",
 }
+# What a report says of the file that may mean that another file lies at the bank.
+_NOT_OURS: Mapping[str, str] = {
+    "account": "een andere rekening",
+    "amount": "een ander bedrag",
+    "count": "een ander aantal",
+    "sum": "een ander totaal",
+}
 MISSING: Mapping[str, str] = {
     "more_approvals": "er is nog een goedkeuring nodig",
     "approval_by_a_person": "er is een goedkeuring door een persoon nodig",
@@ -112,7 +119,13 @@ def _bank_reported(details: Details) -> list[str]:
     lines = details.get("lines") or {}
     heard = ", ".join(f"{count} {STAGES.get(stage, stage)}" for stage, count in lines.items())
     against = details.get("contradictions")
-    return [_file(details), heard, f"{_lines(against)} tegenstrijdig: zoek dit uit bij de bank" if against else ""]
+    other = [_NOT_OURS[each] for each in details.get("disagreements") or [] if each in _NOT_OURS]
+    return [
+        _file(details),
+        heard,
+        f"{_lines(against)} tegenstrijdig: zoek dit uit bij de bank" if against else "",
+        f"de bank noemt {', '.join(other)}: is dit wel het bestand dat is goedgekeurd?" if other else "",
+    ]
 
 
 def _bank_said(details: Details) -> list[str]:

@@ -2,8 +2,11 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from app.core.money import cents_to_text, decimal_text_to_cents
+from app.payments.check_digits import is_iban
+from app.payments.iban import mask, normalise
 from app.payments.status_codes import REJECTING, Category, category_of, normal_code, status_meaning
 from app.payments.status_matching import Matched
 from app.payments.status_report_model import StatedStatus, StatedTotals, StatusReport, TransactionStatus
@@ -19,23 +22,34 @@ from app.payments.status_resolution import (
 _COUNT = re.compile("[0-9]{1,15}")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What is known of the file: its own id, and by end-to-end id the amount and the IBAN of every line.
+
+    What is None is not compared.
+    """
+
+    message_id: str | None = None
+    amounts_cents: Mapping[str, int] | None = None
+    accounts: Mapping[str, str] | None = None
+
+
 def disagreements(
     report: StatusReport,
     matched: Matched,
     resolved: Sequence[InstructionResolution],
     *,
     group: StatedStatus | None,
-    message_id: str | None,
-    amounts_cents: Mapping[str, int] | None,
+    known: Known,
 ) -> Iterator[Disagreement]:
     """Give everything that does not fit, first about the file, then by instruction and line.
 
-    `group` is the statement about the whole file, None when the report does not name the file with `message_id`.
-    Amounts and sums are compared when `amounts_cents` is given.
+    `group` is the statement about the whole file, None when the report does not name the file.
     """
+    amounts_cents = known.amounts_cents
     if group is None:
         stated = report.original_message_id or ""
-        yield Disagreement(kind=DisagreementKind.MESSAGE_ID, stated=stated, known=message_id or "")
+        yield Disagreement(kind=DisagreementKind.MESSAGE_ID, stated=stated, known=known.message_id or "")
     else:
         lines = [line for instruction in resolved for line in instruction.lines]
         yield from _totals(report.group_totals, lines, amounts_cents, None)
@@ -50,6 +64,8 @@ def disagreements(
             yield from _of_line(line, said, instruction)
             if amounts_cents is not None:
                 yield from _amounts(said, amounts_cents[line.end_to_end_id], identifier, line.end_to_end_id)
+            if known.accounts is not None:
+                yield from _accounts(said, known.accounts[line.end_to_end_id], identifier, line.end_to_end_id)
 
 
 def _totals(
@@ -125,6 +141,22 @@ def _amounts(
                 end_to_end_id=end_to_end_id,
                 stated=f"{each.currency or ''} {each.amount_text}".strip(),
                 known=f"EUR {cents_to_text(known_cents)}",
+            )
+
+
+def _accounts(
+    said: Sequence[TransactionStatus], known: str, identifier: str, end_to_end_id: str
+) -> Iterator[Disagreement]:
+    """Give the lines that the bank would pay to another account; one that it hides in part says nothing."""
+    for each in said:
+        stated = normalise(each.creditor_iban or "")
+        if is_iban(stated) and stated != known:
+            yield Disagreement(
+                kind=DisagreementKind.ACCOUNT,
+                payment_information_id=identifier,
+                end_to_end_id=end_to_end_id,
+                stated=mask(stated),
+                known=mask(known),
             )
 
 

@@ -40,6 +40,7 @@ class DisagreementKind(StrEnum):
     COUNT = "count"  # it counts other payments in the file or instruction
     SUM = "sum"  # it adds up to another amount
     AMOUNT = "amount"  # it repeats another amount for a line
+    ACCOUNT = "account"  # it repeats another account for a line: the file at the bank may not be the stored one
     REJECTIONS_NOT_NAMED = "rejections_not_named"  # it counts more rejections than it gives
     REJECTION_OVERRIDDEN = "rejection_overridden"  # a rejection above a line or instruction that says otherwise
     STATEMENTS_DIFFER = "statements_differ"  # one instruction or line is stated twice, not in the same way

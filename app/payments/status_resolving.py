@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from app.payments.status_codes import Category, category_of, normal_code
-from app.payments.status_disagreements import disagreements
+from app.payments.status_disagreements import Known, disagreements
 from app.payments.status_matching import Matched, Mention, is_same_id, match
 from app.payments.status_report_model import Reason, StatedStatus, StatusReport
 from app.payments.status_resolution import (
@@ -34,12 +34,14 @@ def resolve(
     *,
     message_id: str | None = None,
     amounts_cents: Mapping[str, int] | None = None,
+    accounts: Mapping[str, str] | None = None,
 ) -> Resolution:
     """Return what the report says of each instruction and line of a file.
 
     `instructions` gives the end-to-end ids of the lines by payment information id, in the order of the file. With
     `message_id`, the file's own, the statement about the whole file counts only when the report names this file. With
-    `amounts_cents`, the amount of every line by its end-to-end id, amounts and sums are compared.
+    `amounts_cents`, the amount of every line by its end-to-end id, amounts and sums are compared, and with `accounts`
+    the IBANs that the report repeats.
     """
     matched = match(report, instructions)
     is_about_file = message_id is None or is_same_id(report.original_message_id, message_id)
@@ -48,7 +50,8 @@ def resolve(
         _instruction(matched, place, identifier, lines, group)
         for place, (identifier, lines) in enumerate(instructions.items())
     )
-    found = disagreements(report, matched, resolved, group=group, message_id=message_id, amounts_cents=amounts_cents)
+    known = Known(message_id=message_id, amounts_cents=amounts_cents, accounts=accounts)
+    found = disagreements(report, matched, resolved, group=group, known=known)
     return Resolution(
         group=report.group, instructions=resolved, strangers=matched.strangers, disagreements=tuple(found)
     )

@@ -258,6 +258,20 @@ def test_a_line_that_somebody_called_executed_and_the_bank_refused_is_a_contradi
     assert house.boss.get("/v1/unpaid-transfers").json() == []
 
 
+def test_a_report_that_names_another_account_is_told_and_written_down(house: House) -> None:
+    """The file at the bank was edited: what it reports does apply, and the history says what does not fit."""
+    batch = house.delivered()
+    rows = house.transfers(batch["id"])
+    line = Line(end_to_end_id=rows[0]["end_to_end_id"], status="ACSP", iban=rows[1]["creditor"]["iban"])
+    block = Block(id=f"{batch['file']['message_id']}-1", lines=[line])
+
+    told = upload(house.boss, report_on(batch, blocks=[block])).json()
+    events = house.boss.get(f"/v1/payment-batches/{batch['id']}/history").json()
+
+    written = next(each["facts"]["details"] for each in events if each["event"] == "bank.reported")
+    assert told["disagreements"] == written["disagreements"] == ["account"]
+
+
 def said_why() -> dict[str, str]:
     """Return the body of an act that needs a reason."""
     return {"reason": "Looked at the bank"}

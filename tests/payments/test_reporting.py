@@ -145,6 +145,14 @@ _REPORTED = {"file": 1, "lines": {"settled": 7, "rejected": 1}, "contradictions"
             "bestand 1; 7 uitgevoerd, 1 afgekeurd; 1 regel tegenstrijdig: zoek dit uit bij de bank",
         ),
         (
+            "bank.reported",
+            {"lines": {"accepted": 3}, "file": 1, "disagreements": ["account", "statements_differ", "sum"]},
+            (
+                "bestand 1; 3 geaccepteerd; "
+                "de bank noemt een andere rekening, een ander totaal: is dit wel het bestand dat is goedgekeurd?"
+            ),
+        ),
+        (
             "bank.refused",
             {"lines": 1, "reason": "Rekening opgeheven", "reason_code": "AC04", "file": 2, "by": "two_people"},
             "bestand 2; 1 regel; Rekening opgeheven (AC04); door twee personen",

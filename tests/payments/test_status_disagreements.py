@@ -7,11 +7,13 @@ from tests.payments.status_report_samples import FLAVOURS, Block, Line, Report
 
 FILE = {"PMT-1": ["E2E-1", "E2E-2"], "PMT-2": ["E2E-3"]}
 AMOUNTS_CENTS = {"E2E-1": 344_808, "E2E-2": 261_100, "E2E-3": 1}
+ACCOUNTS = {"E2E-1": "NL42INGB2268352412", "E2E-2": "NL52ABNA7650143244", "E2E-3": "NL57ABNA7134384551"}
 
 
 def _found(report: Report) -> list[Disagreement]:
     read = read_status_report(report.bytes())
-    return list(resolve(read, FILE, message_id="MSG-2026-04", amounts_cents=AMOUNTS_CENTS).disagreements)
+    resolved = resolve(read, FILE, message_id="MSG-2026-04", amounts_cents=AMOUNTS_CENTS, accounts=ACCOUNTS)
+    return list(resolved.disagreements)
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
@@ -70,6 +72,30 @@ def test_another_amount_of_a_line_is_told(amount: str, currency: str):
             known="EUR 2611.00",
         )
     ]
+
+
+@pytest.mark.parametrize(
+    ("iban", "told"),
+    [
+        ("NL42INGB2268352412", True),
+        ("nl42 ingb 2268 3524 12", True),
+        ("NL52ABNA7650143244", False),
+        ("nl52 abna 7650 1432 44", False),
+        ("NL52ABNAXXXXXX3244", False),
+        ("", False),
+    ],
+)
+def test_another_account_of_a_line_is_told(iban: str, told: bool):
+    """Who edited the file on its way changed an account and kept the ids: the bank's own report shows it."""
+    line = Line(end_to_end_id="E2E-2", status="ACSP", iban=iban)
+    expected = Disagreement(
+        kind=DisagreementKind.ACCOUNT,
+        payment_information_id="PMT-1",
+        end_to_end_id="E2E-2",
+        stated="NL42 **** **** **24 12",
+        known="NL52 **** **** **32 44",
+    )
+    assert _found(Report(blocks=(Block(lines=(line,)),))) == ([expected] if told else [])
 
 
 @pytest.mark.parametrize(("counted", "told"), [("1", False), ("2", True), ("many", True), ("", True)])
