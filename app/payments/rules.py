@@ -259,7 +259,7 @@ def _name_errors(line: RuleLine) -> Iterator[Draft]:
     cleaned = clean(line.creditor_name_original, maximum=MAXIMUM_NAME_LENGTH)
     if not cleaned.kept:
         yield Draft(code="name_empty", position=line.position, field="creditor.name")
-    elif cleaned.lost > 1 and cleaned.lost * 2 >= cleaned.kept:
+    elif cleaned.lost and cleaned.lost * 2 >= cleaned.kept:
         figures = {"lost": cleaned.lost}
         yield Draft(code="name_lost_letters", position=line.position, field="creditor.name", figures=figures)
     elif cleaned.cut:

@@ -74,6 +74,7 @@ LINE_FINDINGS: list[tuple[str, dict[str, Any]]] = [
     ("amount_too_large", {"amount_cents": 100_000_000_000}),
     ("name_empty", {"creditor_name": "", "creditor_name_original": "."}),
     ("name_lost_letters", {"creditor_name": "Li", "creditor_name_original": "Li 王小明"}),
+    ("name_lost_letters", {"creditor_name": "L.", "creditor_name_original": "王 L."}),
     ("creditor_is_debtor_account", {"creditor_iban": DEBTOR}),
     ("other_debtor_account", {"source_debtor_iban": "NL39RABO0300065264"}),
     ("reference_invalid", {"remittance_kind": "structured", "remittance_text": "RF00123"}),
