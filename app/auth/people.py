@@ -126,20 +126,34 @@ def _new_user(session: Session, act: Act, address: str, name: str) -> User:
     return user
 
 
+def lock_people(session: Session, organization_id: UUID) -> Organization:
+    """Lock who decides what in an organization: two changes of it are judged one after the other.
+
+    Before anything else that they lock, proposals included. Nobody who only names the organization waits for it.
+    """
+    organization = session.get(Organization, organization_id, with_for_update={"key_share": True})
+    if organization is None:
+        raise NotFound("No such organization.")
+    return organization
+
+
 def add_membership(
     session: Session, act: Act, *, user: Named, organization_id: UUID, role: Role, ends_on: date | None = None
 ) -> Membership:
-    """Give a person a role in an organization, a deputy until `ends_on`. Roles add up; a repeated one moves its end."""
-    organization = session.get(Organization, organization_id)
-    if organization is None:
-        raise NotFound("No such organization.")
+    """Give a person a role in an organization, a deputy until `ends_on`. Roles add up; a repeated one moves its end.
+
+    `Conflict` when the last admin who stays would get an end.
+    """
+    organization = lock_people(session, organization_id)
     if role not in ROLES_OF[OrganizationKind(organization.kind)]:
         allowed = ", ".join(sorted(ROLES_OF[OrganizationKind(organization.kind)]))
         message = f"An {organization.kind} knows the roles {allowed}."
         raise Invalid(errors=[Problem(pointer="/role", code="role_of_kind", message=message)])
-    known = session.get(Membership, (user.id, organization_id, role))
+    known = session.get(Membership, (user.id, organization_id, role), populate_existing=True)
     if known is not None and known.ends_on == ends_on:
         return known
+    if known is not None and known.ends_on is None:
+        _refuse_last_admin(session, known)
     membership = known or Membership(user_id=user.id, organization_id=organization_id, role=role, created_at=act.now)
     membership.ends_on = ends_on
     session.add(membership)
@@ -152,22 +166,30 @@ def add_membership(
 
 def end_membership(session: Session, act: Act, *, user_id: UUID, organization_id: UUID, role: Role) -> None:
     """Take a role away. The last admin of an organization stays."""
+    lock_people(session, organization_id)
     membership = session.get(Membership, (user_id, organization_id, role), with_for_update=True)
     if membership is None:
         raise NotFound("This person does not have this role here.")
-    others = session.exec(
-        select(Membership.user_id).where(
-            Membership.organization_id == organization_id,
-            Membership.role == Role.ADMIN,
-            Membership.user_id != user_id,
-            col(Membership.ends_on).is_(None),
-        )
-    ).first()
-    if role is Role.ADMIN and others is None:
-        raise Conflict("This is the last admin; make somebody else admin first.")
+    _refuse_last_admin(session, membership)
     session.delete(membership)
     session.flush()
     _tell(session, act, organization_id, "member.removed", {"user_id": str(user_id), "role": role})
+
+
+def _refuse_last_admin(session: Session, membership: Membership) -> None:
+    """Refuse to end the role of the only admin who stays. Right under `lock_people` only: two could leave at once."""
+    if membership.role != Role.ADMIN:
+        return
+    others = session.exec(
+        select(Membership.user_id).where(
+            Membership.organization_id == membership.organization_id,
+            Membership.role == Role.ADMIN,
+            Membership.user_id != membership.user_id,
+            col(Membership.ends_on).is_(None),
+        )
+    ).first()
+    if others is None:
+        raise Conflict("This is the last admin; make somebody else admin first.")
 
 
 def set_first_pin(session: Session, act: Act, *, user: User, pin: str) -> None:

@@ -252,9 +252,14 @@ def _lift(ctx: Context, session: Session, wanted: Wanted, actor: HistoryActor) -
 
 
 def _check_tiers(ctx: Context, session: Session, wanted: Wanted) -> UUID:
-    del ctx, session
+    del ctx
     policies.check_tiers(wanted.payload["tiers"])
-    return wanted.target
+    return _lock_settings(session, wanted.target)
+
+
+def _lock_settings(session: Session, employer_id: UUID) -> UUID:
+    """Lock what an employer asks for, before the proposal: who sets it without one locks it first as well."""
+    return people.lock_people(session, employer_id).id
 
 
 def _set_tiers(ctx: Context, session: Session, wanted: Wanted, actor: HistoryActor) -> None:
@@ -267,9 +272,9 @@ def _terms(wanted: Wanted) -> retention.Terms:
 
 
 def _check_terms(ctx: Context, session: Session, wanted: Wanted) -> UUID:
-    del ctx, session
+    del ctx
     retention.check_terms(_terms(wanted))
-    return wanted.target
+    return _lock_settings(session, wanted.target)
 
 
 def _set_terms(ctx: Context, session: Session, wanted: Wanted, actor: HistoryActor) -> None:
@@ -291,8 +296,8 @@ def _change_link(ctx: Context, session: Session, wanted: Wanted, actor: HistoryA
 
 
 def _check_member(ctx: Context, session: Session, wanted: Wanted) -> UUID:
-    del ctx, session
-    return UUID(wanted.payload["organization_id"])
+    del ctx
+    return _lock_settings(session, UUID(wanted.payload["organization_id"]))
 
 
 def _add_member(ctx: Context, session: Session, wanted: Wanted, actor: HistoryActor) -> None:

@@ -1,5 +1,6 @@
 """What frees money takes two people; what sets up takes two, or a day."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID
 
@@ -11,11 +12,12 @@ from app.auth.models import Role
 from app.auth.proposals import Proposal
 from app.core.database import transaction
 from app.core.errors import Conflict
-from app.payments import holds, two_people
+from app.payments import holds, policies, retention, two_people
 from app.payments.context import Context
 from app.payments.models import PaymentBatch
 from tests.support.clock import FakeClock
 from tests.support.house import House, Person, act, add_account, document, lines, link
+from tests.support.waiting import until_somebody_waits
 
 
 def _path(batch: dict[str, Any], what: str) -> str:
@@ -413,6 +415,50 @@ def test_settings_asked_by_who_is_no_admin_any_more_do_not_count(
         assert house.boss.call("PUT", path, json=tiers[1]).status_code == 202
 
     assert house.boss.get(path).json()["tiers"][0]["required"] == 2
+
+
+@pytest.mark.parametrize("before", [None, 1])
+def test_tiers_that_are_looser_than_those_of_this_moment_wait(house: House, ctx: Context, before: int | None) -> None:
+    """Two admins at once: whoever comes second is judged against what the first one set."""
+    other = house.second_person("admin2", Role.ADMIN)
+    path = f"/v1/employers/{house.employer_id}/approval-policy"
+    if before is not None:
+        assert house.boss.call("PUT", path, json=_tiers(before)).status_code == 200
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction(ctx.engine) as session:
+            people.lock_people(session, house.employer_id)
+            asker = people.authenticate(session, house.boss.token, now=ctx.now()).as_history()
+            policies.store_tiers(ctx, session, house.employer_id, [{"from_cents": 0, "required": 3}], asker)
+            session.flush()
+            asking = pool.submit(other.call, "PUT", path, json=_tiers(2))
+            until_somebody_waits(ctx.engine)
+
+        assert asking.result().status_code == 202
+    assert house.boss.get(path).json()["tiers"][0]["required"] == 3
+
+
+def _tiers(required: int) -> dict[str, Any]:
+    return {"tiers": [{"from": {"amount": "0.00"}, "required": required}]}
+
+
+def test_terms_that_are_shorter_than_those_of_this_moment_wait(house: House, ctx: Context) -> None:
+    """What one admin just made longer is not made shorter again by another who had not seen it."""
+    other = house.second_person("admin2", Role.ADMIN)
+    path = f"/v1/employers/{house.employer_id}/retention"
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction(ctx.engine) as session:
+            people.lock_people(session, house.employer_id)
+            asker = people.authenticate(session, house.boss.token, now=ctx.now()).as_history()
+            longer = retention.Terms(lines_months=240, sources_months=13)
+            retention.store_terms(ctx, session, house.employer_id, longer, asker)
+            session.flush()
+            asking = pool.submit(other.call, "PUT", path, json={"lines_months": 100, "sources_months": 13})
+            until_somebody_waits(ctx.engine)
+
+        assert asking.result().status_code == 202
+    assert house.boss.get(path).json()["lines_months"] == 240
 
 
 def test_the_last_admin_stays(house: House, ctx: Context, clock: FakeClock) -> None:

@@ -65,6 +65,7 @@ def put_policy(
     policies.may_change(actor, employer_id)
     wanted = [{"from_cents": tier.amount.cents, "required": tier.required} for tier in body.tiers]
     policies.check_tiers(wanted)
+    people.lock_people(session, employer_id)  # or two at one moment would both be the first, or both be stricter
     if policies.is_first(session, employer_id) or not tiers.is_looser(policies.tiers_of(session, employer_id), wanted):
         policies.store_tiers(ctx, session, employer_id, wanted, actor.as_history())
         return answer(200, _policy(ctx, session, employer_id))

@@ -10,7 +10,7 @@ from sqlmodel import Session, col, select
 
 from app.auth.actor import Actor
 from app.auth.models import ProposalOutcome, Role, Scope
-from app.auth.people import names_of
+from app.auth.people import lock_people, names_of
 from app.auth.web import ActorDep, SessionDep
 from app.core.errors import Conflict, NotFound
 from app.core.idempotency import KeyReused
@@ -97,6 +97,7 @@ def put_retention(
     retention.may_change(actor, employer_id)
     wanted = Terms(lines_months=body.lines_months, sources_months=body.sources_months)
     retention.check_terms(wanted)
+    lock_people(session, employer_id)  # or what is shorter than the terms of this moment would not wait
     if not retention.is_shorter(retention.terms_of(session, employer_id), wanted):
         retention.store_terms(ctx, session, employer_id, wanted, actor.as_history())
         return answer(200, _terms(session, employer_id))
