@@ -6,6 +6,7 @@ processes give an extra try.
 """
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -16,7 +17,8 @@ from argon2.exceptions import VerifyMismatchError
 from sqlalchemy import Engine
 from sqlmodel import Session, col, select
 
-from app.auth.models import ApiToken, PinTry, User
+from app.auth.models import ApiToken, Membership, PinTry, Role, User
+from app.core.clock import amsterdam_date
 from app.core.database import transaction
 from app.core.errors import Forbidden, Invalid, Problem
 from app.core.ids import NewId
@@ -114,17 +116,33 @@ def _judge_try(engine: Engine, attempt: PinAttempt, try_id: UUID) -> int | None:
         return left
 
 
-def refuse_changed_recently(engine: Engine, user_id: UUID, now: datetime) -> None:
-    """Refuse a PIN that was set anew in the last day: who could change it may not be who it belongs to."""
+def refuse_changed_recently(engine: Engine, user_id: UUID, now: datetime, *, employers: Collection[UUID]) -> None:
+    """Refuse a PIN that was set anew in the last day: who could change it may not be who it belongs to.
+
+    Somebody else's word counts where that person approves: of all `employers` that something is approved for.
+    """
     with transaction(engine) as session:
         user = session.get_one(User, user_id)
         changed, confirmed = user.pin_changed_at, user.pin_change_confirmed_by
-    if changed is not None and confirmed is None and now < changed + WAITS_AFTER_CHANGE:
-        raise PinChangedRecently(
-            "Your PIN was changed less than a day ago. Approve after "
-            f"{(changed + WAITS_AFTER_CHANGE).isoformat()}, or have another approver confirm the change.",
-            extra={"possible_from": (changed + WAITS_AFTER_CHANGE).isoformat()},
-        )
+        if changed is None or now >= changed + WAITS_AFTER_CHANGE:
+            return
+        if confirmed is not None and _approves_at(session, confirmed, now) >= set(employers):
+            return
+    raise PinChangedRecently(
+        "Your PIN was changed less than a day ago. Approve after "
+        f"{(changed + WAITS_AFTER_CHANGE).isoformat()}, or have another approver of the employer confirm the change.",
+        extra={"possible_from": (changed + WAITS_AFTER_CHANGE).isoformat()},
+    )
+
+
+def _approves_at(session: Session, user_id: UUID, now: datetime) -> set[UUID]:
+    """Return where a person is an approver now, as far as the one who asks may see."""
+    statement = select(Membership.organization_id).where(
+        Membership.user_id == user_id,
+        Membership.role == Role.APPROVER,
+        sa.or_(col(Membership.ends_on).is_(None), col(Membership.ends_on) >= amsterdam_date(now)),
+    )
+    return set(session.exec(statement))
 
 
 def _refuse_locked(user: User, token: ApiToken) -> str:

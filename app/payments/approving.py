@@ -165,11 +165,16 @@ def check_pin(ctx: Context, actor: Actor, pin: str, batch_ids: Sequence[UUID]) -
     attempt = PinAttempt(user_id=actor.user_id, token_id=actor.token_id, pin=pin, now=ctx.now(), new_id=ctx.new_id)
     try:
         verify_pin(ctx.engine, attempt)
-        refuse_changed_recently(ctx.engine, actor.user_id, ctx.now())
+        refuse_changed_recently(ctx.engine, actor.user_id, ctx.now(), employers=_employers_of(ctx, batch_ids))
     except (PinIncorrect, PinLocked, PinNotSet, PinChangedRecently) as refusal:
         for batch_id in batch_ids:
             note_refusal(ctx, actor, batch_id, refusal)
         raise
+
+
+def _employers_of(ctx: Context, batch_ids: Sequence[UUID]) -> set[UUID]:
+    with transaction(ctx.engine) as session:
+        return set(session.exec(select(PaymentBatch.employer_id).where(any_of(col(PaymentBatch.id), batch_ids))))
 
 
 def note_refusal(ctx: Context, actor: Actor, batch_id: UUID, refusal: AppError) -> None:

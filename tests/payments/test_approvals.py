@@ -325,6 +325,26 @@ def test_another_approver_confirms_a_changed_pin(house: House, ctx: Context) -> 
     assert house.boss.approve(batch).status_code == 201
 
 
+def test_who_approves_elsewhere_confirms_no_pin_for_this_employer(
+    house: House, other_house: House, ctx: Context
+) -> None:
+    """Whoever had a PIN reset cannot have it confirmed by an accomplice at an employer of their own."""
+    house.second_person()
+    batch = house.uploaded_batch()
+    with transaction(ctx.engine) as session:
+        boss = people.find_user(session, house.boss.email)
+        people.add_membership(session, act(ctx), user=boss, organization_id=other_house.employer_id, role=Role.AUDITOR)
+    _reset_pin(house.boss, ctx)
+
+    elsewhere = other_house.boss.post(
+        f"/v1/employers/{other_house.employer_id}/members/{house.boss.id}/pin-confirmation"
+    )
+    refused = house.boss.approve(batch)
+
+    assert elsewhere.status_code == 201
+    assert (refused.status_code, refused.json()["code"]) == (403, "pin_changed_recently")
+
+
 def _reset_pin(person: Person, ctx: Context) -> None:
     with transaction(ctx.engine) as session:
         people.change_pin(session, act(ctx), user=people.find_user(session, person.email), pin=PIN)
