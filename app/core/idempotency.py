@@ -4,7 +4,7 @@ The body is stored only as a keyed hash, without secrets such as a PIN (rules of
 money moved).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,7 +17,7 @@ from sqlmodel import Field, Session, SQLModel
 
 from app.core.columns import document, moment
 from app.core.crypto import keyed_hash
-from app.core.errors import AppError, Invalid
+from app.core.errors import AppError, Invalid, NotFound
 
 MAXIMUM_KEY_LENGTH = 200
 _UNSTORED = frozenset({"pin"})
@@ -57,7 +57,10 @@ class KeyReused(Invalid):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One acting request: who, with which key, on which route, with which body."""
+    """One acting request: who, with which key, on which route, with which body.
+
+    `organizations` are those of which this person may be answered something now; None leaves it to the route.
+    """
 
     user_id: UUID
     key: str
@@ -65,6 +68,7 @@ class Attempt:
     body: object
     secret: bytes
     now: datetime
+    organizations: frozenset[UUID] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +83,7 @@ class Outcome:
 def once(session: Session, attempt: Attempt | None, act: Callable[[], tuple[int, dict[str, Any]]]) -> Outcome:
     """Run `act` once for this key; a repeat gets the stored answer. Without a key, just run it.
 
+    A stored answer is shown without asking `act`: the caller has refused who may not act before it comes here.
     Two requests with one key at the same moment: the second waits on the first's row and then replays its answer.
     """
     if attempt is None:
@@ -121,7 +126,16 @@ def _replay(session: Session, attempt: Attempt, body_hash: str) -> Outcome:
             f"This key acted on {row.created_at.date().isoformat()} (status {row.status}); nothing was done again. "
             "Look at what it was about."
         )
+    _refuse_of_others(row.answer, attempt)
     return Outcome(status=row.status, body=row.answer, replayed=True)
+
+
+def _refuse_of_others(answer: Mapping[str, Any], attempt: Attempt) -> None:
+    """Refuse an answer about an organization that the person has left: like everything of it, it is not there."""
+    employer = answer.get("employer")
+    named = {answer.get("employer_id"), answer.get("organization_id"), (employer or {}).get("id")} - {None}
+    if attempt.organizations is not None and not named <= {str(each) for each in attempt.organizations}:
+        raise NotFound("What this key did was done for an organization that you have no role in any more.")
 
 
 def _body_hash(attempt: Attempt) -> str:

@@ -293,6 +293,11 @@ def end_batch(
     return batch
 
 
+def may_offer(actor: Actor, run: PayrollRun) -> None:
+    """Refuse who may not offer this run again."""
+    actor.needs_employer_role(run.employer_id, "admin", "approver", "office_admin", "office_preparer")
+
+
 def offer_again(ctx: Context, session: Session, actor: Actor, run_id: UUID) -> PaymentBatch:
     """Offer a run again whose batches all ended without a file, from its last reading."""
     from app.payments.fetching import open_reading  # noqa: PLC0415
@@ -300,7 +305,7 @@ def offer_again(ctx: Context, session: Session, actor: Actor, run_id: UUID) -> P
     run = session.get(PayrollRun, run_id)
     if run is None or run.employer_id not in actor.readable_employers:
         raise NotFound("No such payroll run.")
-    actor.needs_employer_role(run.employer_id, "admin", "approver", "office_admin", "office_preparer")
+    may_offer(actor, run)
     if run.state != RunState.FETCHED or run.reading_id is None:
         raise Conflict(f"The run is {run.state}; only a run that was fetched can be offered again.")
     reading = open_reading(ctx, session, run.id, run.reading_id, actor=actor.as_history(), offer_again=True)

@@ -66,8 +66,7 @@ def act(ctx: Context, session: Session, actor: Actor, wanted: Wanted) -> Proposa
     """Ask for an act of two people, or confirm it when another asked for the same; it is done when both have."""
     kind = KINDS[wanted.kind]
     employer_id = kind.check(ctx, session, wanted)
-    actor.needs_employer_role(employer_id, *kind.roles)
-    actor.needs_scope(kind.scope)
+    require_rights(actor, wanted.kind, employer_id)
     today = amsterdam_date(ctx.now())
     asked = Ask(
         organization_id=employer_id,
@@ -82,6 +81,12 @@ def act(ctx: Context, session: Session, actor: Actor, wanted: Wanted) -> Proposa
     if proposal.outcome == ProposalOutcome.APPLIED:
         kind.apply(ctx, session, _as_wanted(proposal), actor.as_history())
     return proposal
+
+
+def require_rights(actor: Actor, kind: str, employer_id: UUID) -> None:
+    """Refuse who may never ask for, or confirm, an act of this kind at this employer."""
+    actor.needs_employer_role(employer_id, *KINDS[kind].roles)
+    actor.needs_scope(KINDS[kind].scope)
 
 
 def confirm(ctx: Context, session: Session, actor: Actor, proposal_id: UUID) -> Proposal:

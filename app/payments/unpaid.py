@@ -139,12 +139,7 @@ def close_line(
     ctx: Context, session: Session, actor: Actor, transfer_id: UUID, *, way: ClaimWay, reason: str
 ) -> CreditTransfer:
     """Say that a line was paid by other means, or is not owed: it leaves the list and can be paid by no batch."""
-    row = session.get(CreditTransfer, transfer_id)
-    seen = None if row is None else session.get(PaymentBatch, row.batch_id)
-    if row is None or seen is None or seen.employer_id not in actor.readable_employers:
-        raise NotFound("No such line.")
-    actor.needs_employer_role(seen.employer_id, "admin", "approver")
-    actor.needs_scope(Scope.PREPARE)
+    may_close(session, actor, transfer_id)
     row, batch = locked_line(session, transfer_id)
     _check_closable(row, batch)
     _refuse_waiting_elsewhere(session, row)
@@ -164,6 +159,16 @@ def close_line(
     session.flush()
     tell(session, batch, event=event, actor=actor.as_history(), now=ctx.now(), details=details)
     return row
+
+
+def may_close(session: Session, actor: Actor, transfer_id: UUID) -> None:
+    """Refuse who may never close this line."""
+    row = session.get(CreditTransfer, transfer_id)
+    batch = None if row is None else session.get(PaymentBatch, row.batch_id)
+    if batch is None or batch.employer_id not in actor.readable_employers:
+        raise NotFound("No such line.")
+    actor.needs_employer_role(batch.employer_id, "admin", "approver")
+    actor.needs_scope(Scope.PREPARE)
 
 
 def _check_closable(row: CreditTransfer, batch: PaymentBatch) -> None:

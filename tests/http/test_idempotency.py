@@ -1,13 +1,17 @@
 """Every POST that acts takes an Idempotency-Key: the same key and body act once and give the same answer."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
 
+from app.auth import people
+from app.auth.models import Role, Scope
+from app.core.database import transaction
 from tests.contracts.fake_source import FakePayroll
 from tests.support.connected import add_connection
-from tests.support.house import SECOND_IBAN, House, document, lines
+from tests.support.house import PIN, SECOND_IBAN, House, Person, act, document, lines
 
 # What only compares, takes raw files (known again by their content), or is called by payroll packages.
 _WITHOUT = {
@@ -130,3 +134,66 @@ def test_a_key_with_another_secret_is_another_request(house: House, payroll: Fak
 
     assert first.status_code == 201
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["acknowledgement", "rejection", "cancellation", "holds", "paid-elsewhere", "waiver", "approvals", "reveals"],
+)
+def test_a_stored_answer_is_not_for_a_token_that_may_not_act(house: House, payroll: FakePayroll, name: str) -> None:
+    """A key is easily guessed, and names, accounts and totals stand in answers: the token must be good for the act."""
+    person = house.second_person("auditor", Role.AUDITOR) if name == "reveals" else house.boss
+    path, body = _looking(house, name) if name in {"approvals", "reveals"} else _call(house, payroll, name)
+    headers = {"Idempotency-Key": "1", "If-Match": '"r1"'}
+    done = person.post(path, body, headers=headers)
+
+    # Reading is what revealing takes; every other act takes more than that.
+    weaker = _with_scopes(house, person, Scope.FILES if name == "reveals" else Scope.READ)
+    replay = weaker.post(path, body, headers=headers)
+
+    assert done.status_code in {200, 201}, done.text
+    assert (replay.status_code, replay.json()["code"]) == (403, "scope_missing")
+
+
+def _looking(house: House, name: str) -> tuple[str, dict[str, Any]]:
+    batch = house.uploaded_batch()
+    if name == "approvals":
+        items = [{"batch_id": batch["id"], "digest": batch["digest"]}]
+        return "/v1/approvals", {"items": items, "pin": PIN}
+    return f"/v1/payment-batches/{batch['id']}/reveals", {"reason": "Audit of the year 2026"}
+
+
+def _with_scopes(house: House, person: Person, *scopes: Scope) -> Person:
+    with transaction(house.ctx.engine) as session:
+        user = people.find_user(session, person.email)
+        issued = people.issue_token(session, act(house.ctx), user=user, scopes=frozenset(scopes), days=30)
+        return replace(person, token=issued.token)
+
+
+@pytest.mark.parametrize("name", ["follow-up-batches", "debtor-accounts", "confirmation", "connections", "members"])
+def test_a_stored_answer_is_not_for_who_left(house: House, payroll: FakePayroll, name: str) -> None:
+    """Whoever has no role at an employer any more sees nothing of it, by an old key either."""
+    path, body = _follow_up(house) if name == "follow-up-batches" else _call(house, payroll, name)
+    leaver = house.second_person("leaver", Role.ADMIN)
+    headers = {"Idempotency-Key": "1"}
+    done = leaver.post(path, body, headers=headers)
+    with transaction(house.ctx.engine) as session:
+        people.end_membership(
+            session, act(house.ctx), user_id=leaver.id, organization_id=house.employer_id, role=Role.ADMIN
+        )
+
+    replay = leaver.post(path, body, headers=headers)
+
+    assert done.status_code in {201, 202}, done.text
+    assert (replay.status_code, replay.json()["code"]) == (404, "not_found")
+
+
+def _follow_up(house: House) -> tuple[str, dict[str, Any]]:
+    """Return the offer of a line that was left out of an approved batch."""
+    batch = house.uploaded_batch()
+    line = house.transfers(batch["id"])[0]["id"]
+    left_out = {"decision": "exclude", "reason": "Wait"}
+    path = f"/v1/payment-batches/{batch['id']}/transfers/{line}"
+    house.boss.call("PATCH", path, json=left_out, headers={"If-Match": '"r1"'})
+    assert house.boss.approve(house.batch(batch["id"])).status_code == 201
+    return "/v1/follow-up-batches", {"transfer_ids": [line]}

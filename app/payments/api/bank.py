@@ -45,7 +45,7 @@ from app.payments.errors import NotAllowedNow
 from app.payments.models import CreditTransfer, PaymentBatch
 from app.payments.retention import Erased
 from app.payments.statements import RELEASING, Fact, Said
-from app.payments.transitions import Action, authorise
+from app.payments.transitions import Action, authorise, require_rights
 from app.payments.two_people import Wanted
 
 routes = router(prefix="/v1", tags=["files and the bank"])
@@ -150,7 +150,7 @@ def deliver(
     """
     attempt = attempt_of(request, ctx, actor, key, body)
     with transaction(ctx.engine) as session:
-        visible_batch(session, actor, batch_id)
+        require_rights(actor, visible_batch(session, actor, batch_id), Action.DELIVER)
         before = idempotency.stored(session, attempt)
     if before is not None:
         return outcome_answer(before)
@@ -190,6 +190,7 @@ def withdraw(
 ) -> Response:
     """Two people say that a handed-out file is not at the bank: the batch is pending again, with new ids to come."""
     batch = visible_batch(session, actor, batch_id)
+    require_rights(actor, batch, Action.WITHDRAW)
 
     def act() -> tuple[int, dict[str, Any]]:
         authorise(actor, batch, Action.WITHDRAW)
@@ -220,6 +221,7 @@ def state(
 ) -> Response:
     """Say what the bank did. Accepted and executed take one person; refused and not executed take two."""
     asked = visible_batch(session, actor, batch_id)
+    require_rights(actor, asked, Action.STATE)
     fact = Fact(body.statement)
 
     def act() -> tuple[int, dict[str, Any]]:
@@ -342,7 +344,9 @@ def return_line(
     body: schemas.NewReturn,
 ) -> Response:
     """Two people say that the money of an executed line came back; it can then be paid again by a new act."""
-    batch_id = visible_line(session, actor, transfer_id).batch_id
+    batch = visible_batch(session, actor, visible_line(session, actor, transfer_id).batch_id)
+    batch_id = batch.id
+    two_people.require_rights(actor, two_people.LINE_RETURN, batch.employer_id)
 
     def act() -> tuple[int, dict[str, Any]]:
         wanted = Wanted(
@@ -378,7 +382,7 @@ def hold(
     body: schemas.NewHold,
 ) -> Response:
     """Bar approving and handing out, with a reason."""
-    visible_batch(session, actor, batch_id)
+    require_rights(actor, visible_batch(session, actor, batch_id), Action.HOLD)
 
     def act() -> tuple[int, dict[str, Any]]:
         batch = holds.place_by_person(ctx, session, actor, batch_id, reason=body.reason)
@@ -406,6 +410,7 @@ def lift_hold(
 ) -> Response:
     """Lift a hold. One that a person placed takes one person; one that the service placed takes two."""
     batch = visible_batch(session, actor, batch_id)
+    require_rights(actor, batch, Action.LIFT_HOLD)
 
     def act() -> tuple[int, dict[str, Any]]:
         authorise(actor, batch, Action.LIFT_HOLD)
@@ -435,6 +440,7 @@ def release_line(
 ) -> Response:
     """Two people set a line free that came into a run after an approval: it replaces another line, or is additional."""
     batch = visible_batch(session, actor, batch_id)
+    two_people.require_rights(actor, two_people.LINE_RELEASE, batch.employer_id)
     if visible_line(session, actor, transfer_id).batch_id != batch.id:
         raise NotFound("No such line in this batch.")
     if (body.replaces is None) != body.additional:

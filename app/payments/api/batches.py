@@ -252,6 +252,7 @@ def acknowledge(
 ) -> Response:
     """Confirm a finding by name. It makes no new revision."""
     batch = visible_batch(session, actor, batch_id)
+    require_rights(actor, batch, Action.ACKNOWLEDGE)
 
     def act() -> tuple[int, dict[str, Any]]:
         row = deciding.acknowledge(ctx, session, actor, batch_id, finding_id, note=body.note)
@@ -294,7 +295,7 @@ def approve(
     """
     attempt = attempt_of(request, ctx, actor, key, None if key is None else _without_pin(body))
     with transaction(ctx.engine) as session:
-        visible_batch(session, actor, batch_id)
+        require_rights(actor, visible_batch(session, actor, batch_id), Action.APPROVE)
         before = idempotency.stored(session, attempt)
     if before is not None:
         return outcome_answer(before)
@@ -339,9 +340,7 @@ def approve_several(
         before = idempotency.stored(session, attempt)
     for item in body.items:
         with refusals.noted(ctx, actor, item.batch_id, Action.APPROVE), transaction(ctx.engine) as session:
-            batch = visible_batch(session, actor, item.batch_id)
-            if before is None:
-                require_rights(actor, batch, Action.APPROVE)
+            require_rights(actor, visible_batch(session, actor, item.batch_id), Action.APPROVE)
     if before is not None:
         return outcome_answer(before)
     pin = body.pin.get_secret_value()
@@ -398,7 +397,7 @@ def reissue(
     body: schemas.NewDate,
 ) -> Response:
     """Give an approved batch another execution date, only while its file was never handed out; it is approved anew."""
-    visible_batch(session, actor, batch_id)
+    require_rights(actor, visible_batch(session, actor, batch_id), Action.REISSUE)
 
     def act() -> tuple[int, dict[str, Any]]:
         day = body.requested_execution_date
@@ -420,7 +419,7 @@ def _end(  # noqa: PLR0913 - the parts of a request
     body: schemas.Ending,
     action: Action,
 ) -> Response:
-    visible_batch(session, actor, batch_id)
+    require_rights(actor, visible_batch(session, actor, batch_id), action)
 
     def act() -> tuple[int, dict[str, Any]]:
         batch = deciding.end_batch(ctx, session, actor, batch_id, revision, action=action, reason=body.reason)

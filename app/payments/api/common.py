@@ -1,6 +1,7 @@
 """What the routes of the domain share: the context, acting once per Idempotency-Key, and bodies as JSON."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import wraps
 from typing import Annotated, Any, cast
 
@@ -37,12 +38,18 @@ KeyDep = Annotated[str | None, Depends(idempotency_key)]
 def attempt_of(request: Request, ctx: Context, actor: Actor, key: str | None, body: BaseModel | None) -> Attempt | None:
     """Return the attempt that this request is, None when it has no key."""
     del ctx
+    if key is None:
+        return None
     content = {} if body is None else body.model_dump(mode="json")
-    return None if key is None else attempt_to(request, actor.user_id, key, content)
+    attempt = attempt_to(request, actor.user_id, key, content)
+    return replace(attempt, organizations=actor.organizations | actor.readable_employers)
 
 
 def once(session: Session, attempt: Attempt | None, act: Callable[[], tuple[int, dict[str, Any]]]) -> Response:
-    """Act once for this key and answer; a repeat gets the stored answer, marked as such."""
+    """Act once for this key and answer; a repeat gets the stored answer, marked as such.
+
+    Who may not act is refused by the caller before: a key must not show what its token may not do.
+    """
     return outcome_answer(idempotency.once(session, attempt, act))
 
 

@@ -438,6 +438,7 @@ def offer_again(
     run = session.get(PayrollRun, run_id)
     if run is None or run.employer_id not in actor.readable_employers:
         raise NotFound("No such payroll run.")
+    deciding.may_offer(actor, run)
 
     def act() -> tuple[int, dict[str, Any]]:
         batch = deciding.offer_again(ctx, session, actor, run_id)

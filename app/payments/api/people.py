@@ -241,7 +241,8 @@ def confirm_proposal(
     request: Request, ctx: ContextDep, actor: ActorDep, session: SessionDep, key: KeyDep, proposal_id: UUID
 ) -> Response:
     """Confirm, as the second person, what another asked for; it is done at once."""
-    proposals.see(session, proposal_id, actor.readable_employers)
+    seen = proposals.see(session, proposal_id, actor.readable_employers)
+    two_people.require_rights(actor, seen.kind, seen.organization_id)
 
     def act() -> tuple[int, dict[str, Any]]:
         return _proposed(session, actor, two_people.confirm(ctx, session, actor, proposal_id))

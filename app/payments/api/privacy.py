@@ -23,7 +23,7 @@ from app.payments.approving import visible_batch
 from app.payments.models import Retention, Reveal
 from app.payments.retention import Erased, Terms
 from app.payments.revealing import TooManyReveals
-from app.payments.transitions import Action
+from app.payments.transitions import Action, require_rights
 from app.payments.two_people import Wanted
 from app.payments.visibility import Viewer, shown_text, visibility
 
@@ -47,7 +47,7 @@ def reveal(
     body: schemas.NewReveal,
 ) -> Response:
     """Show an auditor the lines of a batch unmasked, with this token, for 15 minutes. The history says so, with why."""
-    visible_batch(session, actor, batch_id)
+    require_rights(actor, visible_batch(session, actor, batch_id), Action.REVEAL)
 
     def act() -> tuple[int, dict[str, Any]]:
         row = revealing.reveal(ctx, session, actor, batch_id, reason=body.reason)

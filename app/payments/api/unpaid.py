@@ -103,6 +103,7 @@ def paid_elsewhere(
 ) -> Response:
     """Say that a line was paid by other means; it leaves the list, and no batch can pay it any more."""
     visible_line(session, actor, transfer_id)
+    unpaid.may_close(session, actor, transfer_id)
 
     def act() -> tuple[int, dict[str, Any]]:
         row = unpaid.close_line(ctx, session, actor, transfer_id, way=ClaimWay.ELSEWHERE, reason=body.reason)
@@ -128,6 +129,7 @@ def waive(
 ) -> Response:
     """Say that a line is not owed; it leaves the list, and no batch can pay it any more."""
     visible_line(session, actor, transfer_id)
+    unpaid.may_close(session, actor, transfer_id)
 
     def act() -> tuple[int, dict[str, Any]]:
         row = unpaid.close_line(ctx, session, actor, transfer_id, way=ClaimWay.WAIVED, reason=body.reason)
