@@ -354,7 +354,7 @@ def _free(ctx: Context, session: Session, taken: Taken, refused: Sequence[Credit
             details = {"by": "channel", "channel": picture.arrival.channel}
             taken.batch = statements.apply(ctx, session, taken.batch.id, said, picture.arrival.actor, details=details)
         else:
-            taken.proposal = two_people.act(ctx, session, picture.arrival.person, _wanted(taken.batch.id, said))
+            taken.proposal = two_people.act(ctx, session, picture.arrival.person, _wanted(taken.batch, said))
     except (TooEarly, AnotherProposalOpen) as waits:
         taken.waits_because = waits.detail
 
@@ -367,14 +367,15 @@ def _one_code(rows: Sequence[CreditTransfer], picture: _Picture, codes: set[str 
     return only if only and "," not in only else None
 
 
-def _wanted(batch_id: UUID, said: Said) -> Wanted:
+def _wanted(batch: PaymentBatch, said: Said) -> Wanted:
     payload = {
         "fact": said.fact.value,
         "file": said.n,
         "transfer_ids": sorted(str(each) for each in said.transfer_ids or ()),
         "reason_code": said.reason_code,
+        "revision": batch.revision,
     }
-    return Wanted(kind=two_people.STATEMENT, target=batch_id, reason=said.reason, payload=payload)
+    return Wanted(kind=two_people.STATEMENT, target=batch.id, reason=said.reason, payload=payload)
 
 
 def _of_void_file(

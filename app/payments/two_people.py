@@ -166,11 +166,19 @@ def _batch(session: Session, batch_id: UUID) -> PaymentBatch:
 # ------------------------------------------------------------------------------------ what frees money
 
 
+def _require_asked_of(batch: PaymentBatch, wanted: Wanted) -> None:
+    """Refuse what was said of another revision: the file that lies at the bank now is not the one that was meant."""
+    if wanted.payload.get("revision", batch.revision) != batch.revision:
+        raise Conflict("The batch was approved anew since this was asked for; look at the bank again, and ask again.")
+
+
 def _check_withdrawal(ctx: Context, session: Session, wanted: Wanted) -> UUID:
     del ctx
     batch = _batch(session, wanted.target)
     require_status(batch, Action.WITHDRAW)
-    reopening.check_withdrawal(session, lock_batch(session, batch.id), wanted.payload["file"])
+    batch = lock_batch(session, batch.id)
+    _require_asked_of(batch, wanted)
+    reopening.check_withdrawal(session, batch, wanted.payload["file"])
     return batch.employer_id
 
 
@@ -193,7 +201,9 @@ def said_of(wanted: Wanted) -> Said:
 def _check_statement(ctx: Context, session: Session, wanted: Wanted) -> UUID:
     batch = _batch(session, wanted.target)
     require_status(batch, Action.STATE)
-    statements.check(ctx, session, lock_batch(session, batch.id), said_of(wanted))
+    batch = lock_batch(session, batch.id)
+    _require_asked_of(batch, wanted)
+    statements.check(ctx, session, batch, said_of(wanted))
     return batch.employer_id
 
 

@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.main import create_app
-from app.payments import bank_profiles, delivering
+from app.payments import bank_profiles, delivering, two_people
 from app.payments.context import Context
 from app.payments.ports import ChannelAnswer, ChannelOutcome
 from tests.support.clock import FakeClock
@@ -123,6 +123,34 @@ def test_a_refusal_after_somebody_said_it_was_executed_frees_nothing(
     assert house.batch(batch["id"])["status"] == "executed"
     assert {(line["status"], line["bank_status"]) for line in after} == {("executed", "contradiction")}
     assert house.events().count("file.refused_late") == 1
+
+
+@pytest.mark.parametrize(
+    ("what", "body"),
+    [
+        ("withdrawals", {"reason": "Not read in."}),
+        ("statements", {"statement": "refused", "reason": "Seen at the bank", "reason_code": "AC01"}),
+    ],
+)
+def test_what_was_said_of_an_earlier_file_is_not_done_to_a_later_one(
+    house: House, channel: FakeChannel, ctx: Context, clock: FakeClock, what: str, body: dict[str, str]
+) -> None:
+    """The bank refused it meanwhile, and another file of the batch was handed out: that one may be at the bank."""
+    channel.answer, channel.later = ChannelOutcome.UNKNOWN, ChannelOutcome.REFUSED
+    batch = house.approved()
+    _send(house, batch)
+    asked = house.boss.post(f"/v1/payment-batches/{batch['id']}/{what}", body)
+    delivering.ask_about_unknown(ctx)
+    assert house.boss.approve(house.batch(batch["id"])).status_code == 201
+    house.handed_out(batch["id"])
+    clock.forward(hours=25)
+
+    done = two_people.apply_due(ctx)
+
+    assert (asked.status_code, asked.json()["waits_until"] is not None) == (202, True)
+    assert (done, house.batch(batch["id"])["status"]) == (0, "approved")
+    assert {line["status"] for line in house.transfers(batch["id"])} == {"in_file"}
+    assert house.boss.get("/v1/proposals?state=all").json()[0]["outcome"] == "withdrawn"
 
 
 def test_a_crash_while_sending_leaves_unknown_not_approved(house: House, channel: FakeChannel) -> None:

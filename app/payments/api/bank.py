@@ -194,9 +194,8 @@ def withdraw(
 
     def act() -> tuple[int, dict[str, Any]]:
         authorise(actor, batch, Action.WITHDRAW)
-        wanted = Wanted(
-            kind=two_people.FILE_WITHDRAWAL, target=batch_id, reason=body.reason, payload={"file": body.file}
-        )
+        payload = {"file": body.file, "revision": batch.revision}
+        wanted = Wanted(kind=two_people.FILE_WITHDRAWAL, target=batch_id, reason=body.reason, payload=payload)
         proposal = two_people.act(ctx, session, actor, wanted)
         return proposed(ctx, session, actor, batch_id, proposal)
 
@@ -227,7 +226,7 @@ def state(
     def act() -> tuple[int, dict[str, Any]]:
         authorise(actor, asked, Action.STATE)
         if fact in RELEASING:
-            proposal = two_people.act(ctx, session, actor, _statement(batch_id, body))
+            proposal = two_people.act(ctx, session, actor, _statement(asked, body))
             return proposed(ctx, session, actor, batch_id, proposal)
         said = Said(
             fact=fact,
@@ -243,10 +242,16 @@ def state(
     return once(session, attempt_of(request, ctx, actor, key, body), act)
 
 
-def _statement(batch_id: UUID, body: schemas.NewStatement) -> Wanted:
+def _statement(batch: PaymentBatch, body: schemas.NewStatement) -> Wanted:
     ids = None if body.transfer_ids is None else sorted(str(each) for each in body.transfer_ids)
-    payload = {"fact": body.statement, "file": body.file, "transfer_ids": ids, "reason_code": body.reason_code}
-    return Wanted(kind=two_people.STATEMENT, target=batch_id, reason=body.reason, payload=payload)
+    payload = {
+        "fact": body.statement,
+        "file": body.file,
+        "transfer_ids": ids,
+        "reason_code": body.reason_code,
+        "revision": batch.revision,
+    }
+    return Wanted(kind=two_people.STATEMENT, target=batch.id, reason=body.reason, payload=payload)
 
 
 _XML_BODY = {
