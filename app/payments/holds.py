@@ -1,6 +1,7 @@
 """Holds: rows that bar approving and handing out, each with its reason. Blocked is no status of a batch."""
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -113,6 +114,22 @@ def refuse_when_all_held(session: Session, employer_id: UUID) -> None:
         raise held([(hold.code, hold.reason) for hold in found])
 
 
+def bars_since(session: Session, employer_id: UUID, moment: datetime) -> bool:
+    """Say whether everything is on hold, or everything of this employer by a hold that was placed after a moment."""
+    statement = select(Hold.id).where(
+        col(Hold.lifted_at).is_(None),
+        sa.or_(
+            col(Hold.scope) == HoldScope.SYSTEM,
+            sa.and_(
+                col(Hold.scope) == HoldScope.EMPLOYER,
+                col(Hold.target_id) == employer_id,
+                col(Hold.placed_at) > moment,
+            ),
+        ),
+    )
+    return session.exec(statement.limit(1)).first() is not None
+
+
 def held(reasons: Sequence[tuple[str, str]]) -> Held:
     """Return the refusal that names these holds, each by code and reason."""
     listed = [{"code": code, "reason": reason} for code, reason in reasons]
@@ -201,8 +218,15 @@ def lift_system(ctx: Context, session: Session, codes: Collection[str]) -> list[
 def place_on_employer(
     ctx: Context, session: Session, employer_id: UUID, *, code: str, reason: str, actor: HistoryActor
 ) -> bool:
-    """Put a hold on everything of an employer; two of its people lift it. False when it has one with this code."""
-    if active(session, scope=HoldScope.EMPLOYER, target_id=employer_id, code=code):
+    """Put a hold on everything of an employer; two of its people lift it. False when it has this very one.
+
+    With another reason it is another hold: what is to be looked for a second time must not hide behind the first.
+    """
+    same = select(Hold.id).where(
+        *(Hold.scope == HoldScope.EMPLOYER, Hold.target_id == employer_id),
+        *(Hold.code == code, Hold.reason == reason, col(Hold.lifted_at).is_(None)),
+    )
+    if session.exec(same.limit(1)).first() is not None:
         return False
     session.add(
         Hold(

@@ -5,7 +5,7 @@ employer of whom something is missing stays on hold until two of its own people 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -110,6 +110,12 @@ def _hand_outs(ctx: Context, session: Session, organization_id: UUID) -> tuple[d
     By number and mac: what was written here since the restore has the numbers of what is missing.
     """
     counted = [mark for mark in ctx.releases.hand_outs() if mark.organization_id == organization_id]
+    known = _known_here(session, organization_id, counted)
+    return max((mark.at for mark in known), default=None), [mark for mark in counted if mark not in known]
+
+
+def _known_here(session: Session, organization_id: UUID, counted: Sequence[Mark]) -> set[Mark]:
+    """Return those of these marks of an organization whose record is in its history here."""
     rows = session.exec(
         select(HistoryEntry.sequence, HistoryEntry.mac).where(
             HistoryEntry.organization_id == organization_id,
@@ -117,8 +123,7 @@ def _hand_outs(ctx: Context, session: Session, organization_id: UUID) -> tuple[d
         )
     )
     here = {sequence: "" if mac is None else mac.hex() for sequence, mac in rows}
-    known = [mark.at for mark in counted if here.get(mark.sequence) == mark.mac]
-    return max(known, default=None), [mark for mark in counted if here.get(mark.sequence) != mark.mac]
+    return {mark for mark in counted if here.get(mark.sequence) == mark.mac}
 
 
 def _open_files(session: Session) -> list[tuple[UUID, str, datetime]]:
@@ -143,6 +148,8 @@ def reconcile(ctx: Context, *, reason: str, every_employer: bool = False, nothin
     is gone or another's, nobody knows who is missing what: then it is `every_employer`, or the operator says that this
     is the newest database (`nothing_restored`). `Invalid` when that is not said, `Conflict` when nothing is on hold.
     """
+    if not reason.strip():
+        raise Invalid("Say with --reason on what grounds payments may go on; it stands in the history.")
     with transaction(ctx.engine) as meanwhile:
         restored.be_alone(meanwhile)  # also after the commit below, until the counter has begun anew
         installation_id, done = _let_go(
@@ -171,7 +178,9 @@ def _let_go(ctx: Context, *, reason: str, every_employer: bool, nothing_restored
         _remember_hand_outs(ctx, session, missing)
         employers = _hold_employers(ctx, session, missing, every_employer=every_employer)
         lifted = holds.lift_system(ctx, session, [fault.value for fault in Fault])
-        _tell(ctx, session, employers, reason=reason, faults=faults)
+        # Where the operator alone says that nothing is missing, every employer can read that and on what grounds.
+        told = _employers(session) if blind else employers
+        _tell(ctx, session, told, reason=reason, faults=faults)
         return _installation(ctx, session), Reconciled(lifted=lifted, employers=employers)
 
 
@@ -211,11 +220,15 @@ _FROM_COUNTER = "Handed out before the database was restored; known from the rel
 def _hold_employers(ctx: Context, session: Session, missing: Sequence[Missing], *, every_employer: bool) -> list[UUID]:
     texts = {each.organization_id: _what_to_look_for(each) for each in missing if each.is_employer}
     if every_employer:
-        kinds = select(Organization.id).where(Organization.kind == OrganizationKind.EMPLOYER)
-        texts = {employer_id: _look_at_everything() for employer_id in session.exec(kinds)} | texts
+        texts = {employer_id: _look_at_everything() for employer_id in _employers(session)} | texts
     for employer_id, text in sorted(texts.items()):
         holds.place_on_employer(ctx, session, employer_id, code=PAID_MEANWHILE, reason=text, actor=OPERATOR)
     return sorted(texts)
+
+
+def _employers(session: Session) -> list[UUID]:
+    statement = select(Organization.id).where(Organization.kind == OrganizationKind.EMPLOYER)
+    return list(session.exec(statement.order_by(col(Organization.id))))
 
 
 def _what_to_look_for(missing: Missing) -> str:
@@ -279,4 +292,31 @@ def _installation(ctx: Context, session: Session) -> UUID:
 def _count_anew(ctx: Context, installation_id: UUID) -> None:
     with transaction(ctx.engine) as session:
         heads = restored.heads_as_marks(session, ctx.now())
-    ctx.releases.start_anew(installation_id, heads, now=ctx.now())
+        left = _hand_outs_so_far(ctx, session, installation_id, heads)
+    ctx.releases.start_anew(installation_id, [*left, *heads], now=ctx.now())
+
+
+def _hand_outs_so_far(ctx: Context, session: Session, installation_id: UUID, heads: Sequence[Mark]) -> list[Mark]:
+    """Return the hand-outs that the counter knows, for the next restore: that backup may be an older one still.
+
+    A lost one is set at the head of now. From here on the history knows of it, as what the employer has to look for.
+    """
+    try:
+        if ctx.releases.installation() != installation_id:
+            return []  # another installation's, or none at all
+    except CounterUnreadable:
+        return []
+    head_of = {mark.organization_id: mark for mark in heads}
+    counted = [mark for mark in ctx.releases.hand_outs() if mark.organization_id in head_of]
+    known = {
+        mark
+        for organization_id in {mark.organization_id for mark in counted}
+        for mark in _known_here(
+            session, organization_id, [each for each in counted if each.organization_id == organization_id]
+        )
+    }
+    return [mark if mark in known else _at_head(mark, head_of[mark.organization_id]) for mark in counted]
+
+
+def _at_head(mark: Mark, head: Mark) -> Mark:
+    return replace(mark, sequence=head.sequence, mac=head.mac)

@@ -132,6 +132,8 @@ def _apply_one(ctx: Context, proposal_id: UUID) -> bool:
     try:
         with transaction(ctx.engine) as session:
             seen = session.get_one(Proposal, proposal_id)
+            if holds.bars_since(session, seen.organization_id, seen.proposed_at):
+                return False  # it may have been stopped after the moment to which the database was set back
             kind, wanted = KINDS[seen.kind], _as_wanted(seen)
             kind.check(ctx, session, wanted)
             row = proposals.finish_waiting(session, system, proposal_id, *kind.roles)

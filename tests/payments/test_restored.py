@@ -14,14 +14,15 @@ import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
 from app.core.errors import Conflict, Invalid
-from app.core.release_counter import Mark, ReleaseCounter
+from app.core.release_counter import HandOut, Mark, ReleaseCounter
 from app.main import Service, create_app
-from app.payments import reconciling, restored
+from app.payments import reconciling, restored, two_people
 from app.payments.context import Context
 from app.payments.ports import ChannelAnswer, ChannelOutcome
 from app.payments.restored import Fault
 from tests.end_to_end.town import until
 from tests.support.backups import copy_of, put_back
+from tests.support.clock import FakeClock
 from tests.support.house import House, add_house, document, lines
 from tests.support.postgres import TestDatabase
 
@@ -358,11 +359,14 @@ def test_without_its_own_counter_nothing_leaves(ctx: Context, house: House, spoi
         reconciling.reconcile(ctx, reason="?")
     with pytest.raises(Invalid, match="--every-employer"):
         reconciling.reconcile(ctx, reason="?", every_employer=True, nothing_restored=True)
+    with pytest.raises(Invalid, match="--reason"):
+        reconciling.reconcile(ctx, reason=" ", nothing_restored=True)
     assert codes(get_file(house, batch["id"])) == [fault.value]
 
     done = reconciling.reconcile(ctx, reason="The disk was replaced", nothing_restored=True)
 
     assert (done.lifted, done.employers) == ([fault.value], [])
+    assert "restore.reconciled" in house.events()  # only the operator's word: everybody can read it
     assert restored.watch(ctx).fault is None
     assert get_file(house, batch["id"]).status_code == 200
 
@@ -460,3 +464,94 @@ def test_a_hold_on_another_employer_is_not_found(ctx: Context, house: House, oth
     path = f"/v1/payment-batches/{other['id']}/holds/{hold['id']}/lifting"
     assert other_house.boss.post(path, {"reason": "Mine?"}).status_code == 404
     assert hold["id"] not in [each["id"] for each in other_house.batch(other["id"])["holds"]]
+
+
+def test_a_second_restore_still_knows_what_left_before_the_first(
+    ctx: Context, database: TestDatabase, house: House
+) -> None:
+    """The counter begins anew, not empty: an older backup after that names the same files, and holds for them."""
+    first, second = house.approved(), house.approved(document(lines(4, cents=90_000), day="2026-11-26"), period=10)
+    house.handed_out(first["id"])
+    both = [each["file"]["message_id"] for each in (first, second)]
+    with copy_of(database) as copy:
+        house.handed_out(second["id"])
+        go_back(ctx, database, copy)
+        reconciling.reconcile(ctx, reason="Backup of last night")
+        assert [each.hand_out.message_id for each in ctx.releases.hand_outs() if each.hand_out] == both
+        assert restored.watch(ctx).fault is None
+
+        go_back(ctx, database, copy)
+
+        assert restored.watch(ctx).fault is Fault.RESTORED
+        (missing,) = reconciling.report(ctx).missing
+        assert [each.hand_out.message_id for each in missing.hand_outs if each.hand_out] == both[1:]
+
+
+def test_what_a_second_restore_loses_is_looked_for_beside_the_first(
+    ctx: Context, database: TestDatabase, house: House, clock: FakeClock
+) -> None:
+    """Nobody has looked yet when the database is set back once more: the new files are named as well."""
+    first, second = house.approved(), house.approved(document(lines(4, cents=90_000), day="2026-11-26"), period=10)
+    restored.watch(ctx)
+    with copy_of(database) as copy:
+        house.handed_out(first["id"])
+        go_back(ctx, database, copy)
+        reconciling.reconcile(ctx, reason="Backup of last night")
+        ctx.releases.add([_handed_out(ctx, house, second)])
+        clock.forward(minutes=1)
+
+        reconciling.reconcile(ctx, reason="Another machine's counter knew more")
+
+        reasons = [hold["reason"] for hold in house.batch(second["id"])["holds"]]
+        assert [sum(each["file"]["message_id"] in reason for reason in reasons) for each in (first, second)] == [1, 1]
+
+
+def _handed_out(ctx: Context, house: House, batch: dict[str, Any]) -> Mark:
+    """Return the mark of a hand-out that is in no database any more."""
+    furthest = ctx.releases.marks()[house.employer_id]
+    out = HandOut(batch_id=UUID(batch["id"]), message_id=batch["file"]["message_id"])
+    return replace(furthest, sequence=furthest.sequence + 5, mac="ab" * 32, hand_out=out)
+
+
+def test_what_was_stopped_after_the_backup_does_not_happen_by_waiting(
+    ctx: Context, database: TestDatabase, house: House, clock: FakeClock
+) -> None:
+    """A proposal that is open again in the backup, because it was stopped later, is done by nobody but people."""
+    batch = house.approved()
+    house.handed_out(batch["id"])
+    path = f"/v1/payment-batches/{batch['id']}/withdrawals"
+    asked = house.boss.post(path, {"reason": "Not read in."}).json()
+    with copy_of(database) as copy:
+        house.boss.call("DELETE", f"/v1/proposals/{asked['id']}")
+        restored.watch(ctx)
+        go_back(ctx, database, copy)
+        restored.watch(ctx)
+        clock.forward(hours=25)
+
+        while_all_is_held = two_people.apply_due(ctx)
+        reconciling.reconcile(ctx, reason="Backup of last night")
+        while_the_employer_looks = two_people.apply_due(ctx)
+
+        assert (while_all_is_held, while_the_employer_looks) == (0, 0)
+        assert house.batch(batch["id"])["status"] == "approved"
+        assert [each["id"] for each in house.boss.get("/v1/proposals").json()] == [asked["id"]]
+
+
+def test_one_person_alone_still_gets_out_of_the_hold_after_a_day(
+    ctx: Context, database: TestDatabase, house: House, clock: FakeClock
+) -> None:
+    """Lifting the hold that a restore brought is asked for after it, so that its day counts."""
+    batch = house.approved()
+    restored.watch(ctx)
+    with copy_of(database) as copy:
+        house.handed_out(batch["id"])
+        go_back(ctx, database, copy)
+        reconciling.reconcile(ctx, reason="Backup of last night")
+        (hold,) = house.batch(batch["id"])["holds"]
+        clock.forward(minutes=5)
+        path = f"/v1/payment-batches/{batch['id']}/holds/{hold['id']}/lifting"
+        assert house.boss.post(path, {"reason": "Looked at the bank"}).status_code == 202
+        clock.forward(hours=25)
+
+        assert two_people.apply_due(ctx) == 1
+        assert house.batch(batch["id"])["holds"] == []
