@@ -17,6 +17,8 @@ from uuid import UUID
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from app.core.errors import Unavailable
+
 _VERSION = b"\x01"
 _NONCE_BYTES = 12
 _KEY_BYTES = 32
@@ -28,8 +30,11 @@ MARK_BYTES = 1 + _KEY_ID_BYTES
 HEAD_BYTES = MARK_BYTES + _NONCE_BYTES
 
 
-class SealBroken(Exception):
+class SealBroken(Unavailable):
     """A sealed value does not open: it was altered, moved to another row, or its key is not here."""
+
+    code = "sealed_value_unreadable"
+    title = "A stored value cannot be opened now"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,13 +70,18 @@ class Keyring:
         head, rest = sealed[:MARK_BYTES], memoryview(sealed)[MARK_BYTES:]
         key = next((key for name, key in self.keys.items() if mark_of(name) == head), None)
         if key is None:
-            message = f"no key for the sealed value in {place.column}"
-            raise SealBroken(message)
+            raise _broken(place, "its key is not in the settings")
         try:
             return AESGCM(key).decrypt(rest[:_NONCE_BYTES], rest[_NONCE_BYTES:], head + place.associated_data())
         except (InvalidTag, ValueError) as error:
-            message = f"the sealed value in {place.column} was altered or moved"
-            raise SealBroken(message) from error
+            raise _broken(place, "it was altered or moved") from error
+
+
+def _broken(place: Place, why: str) -> SealBroken:
+    return SealBroken(
+        f"The value in {place.column} does not open: {why}. Nothing was done. Tell the operator, who looks with "
+        "`./run cli keys status`."
+    )
 
 
 def parse_keyring(text: str) -> Keyring:

@@ -10,6 +10,7 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
+import structlog
 from sqlmodel import Session
 
 from app.auth import people, proposals
@@ -19,7 +20,7 @@ from app.auth.people import Act
 from app.auth.proposals import Ask
 from app.core.clock import amsterdam_date
 from app.core.database import transaction
-from app.core.errors import AppError, Conflict, NotFound
+from app.core.errors import AppError, Conflict, NotFound, Unavailable
 from app.core.history import SYSTEM, HistoryActor
 from app.payments import connections, holds, policies, releasing, reopening, retention, statements
 from app.payments.context import Context
@@ -35,6 +36,7 @@ from app.payments.models import (
 from app.payments.statements import Fact, Said
 from app.payments.transitions import Action, require_status
 
+_LOG = structlog.get_logger(__name__)
 _EMPLOYER = (Role.ADMIN, Role.APPROVER)
 
 
@@ -141,6 +143,10 @@ def _apply_one(ctx: Context, proposal_id: UUID) -> bool:
                 return False
             kind.apply(ctx, session, wanted, proposals.proposer(session, row))
             return True
+    except Unavailable as error:
+        # Nothing is known of what it was about; the next tick tries again, and what else time brings goes on.
+        _LOG.warning("proposal_not_applied", proposal_id=str(proposal_id), code=error.code)
+        return False
     except AppError:
         # What it was about has changed since: it can no longer be done, and the history says that it ended.
         with transaction(ctx.engine) as session:

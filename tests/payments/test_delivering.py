@@ -381,3 +381,17 @@ def test_looking_at_the_address_of_a_file_is_no_hand_out(house: House, method: s
 
     assert (answer.status_code, answer.content if method == "HEAD" else b"") == (405, b"")
     assert "file.handed_out" not in house.events()
+
+
+def test_a_file_that_does_not_open_is_not_handed_out(house: House, ctx: Context) -> None:
+    """Its key was taken out too early, or it was altered: 503 with what to do, and it counts as never fetched."""
+    batch = house.approved()
+    with ctx.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE payment_file SET content_sealed = content_sealed || '\\x00'::bytea")
+
+    answer = house.boss.get(f"/v1/payment-batches/{batch['id']}/file")
+
+    assert (answer.status_code, answer.json()["code"]) == (503, "sealed_value_unreadable")
+    assert "keys status" in answer.json()["detail"]
+    assert house.batch(batch["id"])["file"]["handed_out_at"] is None
+    assert "file.handed_out" not in house.events()

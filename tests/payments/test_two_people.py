@@ -537,3 +537,24 @@ def test_a_late_line_does_not_replace_itself(house: House, of: str) -> None:
 
     assert [(each.status_code, each.json()["errors"][0]["code"]) for each in answers] == [(422, "replaces_itself")] * 2
     assert house.transfers(again["id"])[0]["status"] == "held"
+
+
+def test_what_cannot_be_judged_now_waits_on(house: House, ctx: Context, clock: FakeClock) -> None:
+    """A key that is missing for an hour does not end what waited for a day: it is done when the key is back."""
+    run = {"year": 2026, "period": 11, "run_number": 1}
+    batch = house.approved(document(lines(2)), **run)
+    house.handed_out(batch["id"])
+    house.upload(document(lines(3)), **run)
+    house.boss.post(_path(batch, "withdrawals"), {"reason": "Not read in."})
+    clock.forward(hours=25)
+
+    with ctx.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE source_reading SET raw_sealed = raw_sealed || '\\x00'::bytea")
+    unreadable, waiting = two_people.apply_due(ctx), len(house.boss.get("/v1/proposals").json())
+    with ctx.engine.begin() as connection:
+        whole = "substring(raw_sealed from 1 for length(raw_sealed) - 1)"
+        connection.exec_driver_sql(f"UPDATE source_reading SET raw_sealed = {whole}")
+
+    assert (unreadable, waiting) == (0, 1)
+    assert two_people.apply_due(ctx) == 1
+    assert house.batch(batch["id"])["status"] == "pending"
