@@ -13,9 +13,11 @@ import sqlalchemy as sa
 from sqlmodel import Session
 
 from app.cli.runtime import built_service
-from app.core import history_export, history_proof
+from app.core import history_export, history_proof, history_sealing
 from app.core.database import transaction
+from app.core.errors import Conflict
 from app.core.history_proof import KnownHead, Verdict
+from app.payments.context import Context
 
 _organization = click.option("--organization", required=True, type=click.UUID)
 _output = click.option(
@@ -119,6 +121,35 @@ def key(organization: UUID, output: Path) -> None:
     with built_service() as service, transaction(service.context.engine) as session:
         _write(output, [history_export.organization_keys_text(session, organization)])
     click.echo(f"Wrote the key to {output}.")
+
+
+@history.command("seal")
+@click.option("--reason", required=True, help="Why these histories have no mac, for the history.")
+def seal(reason: str) -> None:
+    """Seal histories that have no mac at all, and so take no records: after a migration that was cut off.
+
+    A history of which the release counter knows a mac had one, so somebody took it away: that one is refused.
+    """
+    with built_service() as service:
+        ctx = service.context
+        _refuse_stripped(ctx)
+        sealed = history_sealing.seal_older(ctx.engine, ctx.now(), reason=reason)
+    for head in sealed:
+        click.echo(f"{head.organization_id}  sealed: {head.sequence - 1} records without a mac")
+    click.echo(f"Sealed {len(sealed)} histories.")
+
+
+def _refuse_stripped(ctx: Context) -> None:
+    marks = ctx.releases.marks()
+    with transaction(ctx.engine) as session:
+        stripped = [each for each in history_sealing.without_mac(session) if each in marks and marks[each].mac]
+    if stripped:
+        raise Conflict(
+            "The release counter knows macs of "
+            + ", ".join(f"{each} (record {marks[each].sequence})" for each in stripped)
+            + ", and the database has none: somebody who manages it took them away and may have changed the records. "
+            "Compare with a backup and with heads that were kept; put the database back from a backup that verifies."
+        )
 
 
 def _write(path: Path, lines: Iterable[str]) -> int:

@@ -14,11 +14,12 @@ from app.core.crypto import new_key_text
 from app.core.database import create_engine
 from app.core.embedded import APP_ROLE, OWNER_ROLE, EmbeddedPostgres, bootstrap_roles
 from app.core.history_sealing import seal_older
-from app.core.migrating import migrate
+from app.core.migrating import current_revision, migrate
 from app.core.settings import Environment, Settings, SettingsError, load_settings
 from app.main import Service, build
 
 DATABASE = "loonstroom"
+_CHAINED = "0006"  # the revision that gave the history its keyed chain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,9 +79,16 @@ def database(loaded: Settings, *, watchdog: bool = False) -> Iterator[Database]:
 
 
 def bring_up_to_date(loaded: Settings, owner_url: str) -> int:
-    """Bring the database to head and seal histories that are older than their key; return how many those were."""
+    """Bring the database to head and seal histories that are older than their key; return how many those were.
+
+    Older ones are there only when this very migration brings the key. A history without macs at any other time was
+    stripped of them, or a migration was cut off: sealing it would make a forgery genuine (`history seal`, by hand).
+    """
+    keys, before = loaded.history_keys, current_revision(owner_url)
     migrate(owner_url)
-    engine = create_engine(owner_url, pool_size=1, history_keys=loaded.history_keys, is_service=True)
+    if before is not None and before >= _CHAINED:
+        return 0
+    engine = create_engine(owner_url, pool_size=1, history_keys=keys, is_service=True)
     try:
         return len(seal_older(engine, utc_now()))
     finally:

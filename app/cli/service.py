@@ -15,6 +15,7 @@ import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.cli.keys import key_use
 from app.cli.runtime import DATABASE, bring_up_to_date, built_service, database, settings
 from app.core.embedded import OWNER_ROLE, EmbeddedPostgres, bootstrap_roles
 from app.core.log import configure_logging
@@ -162,12 +163,19 @@ def _diagnoses(service: Service) -> Iterator[tuple[str, str | None]]:
     if not at_head:
         return
     yield "rights", rights_fault(engine)
-    older = _scalar(engine, "SELECT count(*) FROM history_head WHERE mac IS NULL")
-    yield "history", f"{older} are older than the history key; run ./run migrate" if older else None
+    bare = _scalar(engine, "SELECT count(*) FROM history_head WHERE mac IS NULL")
+    yield "history", f"{bare} have no mac and take no records; see docs/operations.md, The history" if bare else None
+    yield "keys", _keys_fault(service)
     workers = _live_workers(engine)
     yield "workers", None if workers else "none is alive; start ./run serve or ./run worker"
     yield "connections", _connections_fault(engine)
     yield "runs", _runs_fault(engine)
+
+
+def _keys_fault(service: Service) -> str | None:
+    """Say which keys are needed and not in the settings. Reads the first bytes of every sealed value."""
+    missing = key_use(service).missing
+    return f"{', '.join(missing)} needed, and not in the settings; put back what was taken out" if missing else None
 
 
 def rights_fault(engine: Engine) -> str | None:

@@ -56,7 +56,7 @@ class HistoryKeyMissing(Exception):
 
 
 class HistoryNotSealed(Unavailable):
-    """There are records from before the history had a key, and nobody sealed them yet."""
+    """There are only records without a mac: older than the key and not sealed yet, or stripped of their macs."""
 
     code = "history_not_sealed"
     title = "The history cannot be added to now"
@@ -183,7 +183,10 @@ def _require_sealed(head: Head, facts: Sequence[Fact]) -> None:
     Otherwise whoever strips every mac and rewrites the records would have the service itself seal the forgery.
     """
     if head.sequence > 0 and head.link.mac is None and facts[0].event != SEALED:
-        raise HistoryNotSealed("The history is older than its key. The operator seals it with `./run migrate`.")
+        raise HistoryNotSealed(
+            "The records of this history have no mac. The operator finds out why, and what to do (docs/operations.md, "
+            "chapter The history)."
+        )
 
 
 def _appended(head: Head, facts: Sequence[Fact], key: bytes, key_id: str) -> dict[str, Any]:

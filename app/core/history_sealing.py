@@ -59,33 +59,50 @@ def seal_due(engine: Engine, now: datetime, *, witness: Witness = log_head) -> l
     return _seal_all(engine, due, now=now, actor=SYSTEM, witness=witness)
 
 
-def seal_older(engine: Engine, now: datetime, *, witness: Witness = log_head) -> list[SealedHead]:
-    """Seal every history that is older than its key. The operator's act: from here on these records cannot change."""
+def seal_older(
+    engine: Engine, now: datetime, *, reason: str | None = None, witness: Witness = log_head
+) -> list[SealedHead]:
+    """Seal every history without a mac. The operator's act: from here on these records cannot change.
+
+    Nobody can tell here whether they are older than the key or were stripped of their macs: the caller knows.
+    """
     with transaction(engine) as session:
-        older = list(session.execute(_OLDER).scalars())
-    return _seal_all(engine, older, now=now, actor=OPERATOR, witness=witness)
+        older = without_mac(session)
+    return _seal_all(engine, older, now=now, actor=OPERATOR, witness=witness, reason=reason)
+
+
+def without_mac(session: Session) -> list[UUID]:
+    """Return the organizations whose history has no mac: nothing is added to it until it is sealed."""
+    return list(session.execute(_OLDER).scalars())
 
 
 def _seal_all(
-    engine: Engine, organizations: list[UUID], *, now: datetime, actor: HistoryActor, witness: Witness
+    engine: Engine,
+    organizations: list[UUID],
+    *,
+    now: datetime,
+    actor: HistoryActor,
+    witness: Witness,
+    reason: str | None = None,
 ) -> list[SealedHead]:
     sealed = []
     for organization_id in organizations:
         with transaction(engine) as session:
-            is_new = _seal(session, organization_id, now=now, actor=actor)
+            is_new = _seal(session, organization_id, now=now, actor=actor, reason=reason)
         if is_new:
             sealed.append(_head_of(engine, organization_id, now))
             witness(sealed[-1])
     return sealed
 
 
-def _seal(session: Session, organization_id: UUID, *, now: datetime, actor: HistoryActor) -> bool:
+def _seal(session: Session, organization_id: UUID, *, now: datetime, actor: HistoryActor, reason: str | None) -> bool:
     head = history.lock_head(session, organization_id)
     if head.sequence == head.sealed_sequence:
         return False
+    details = _statement(head) if reason is None else {**_statement(head), "reason": reason}
     history.record(
         session,
-        Fact(organization_id=organization_id, event=SEALED, actor=actor, occurred_at=now, details=_statement(head)),
+        Fact(organization_id=organization_id, event=SEALED, actor=actor, occurred_at=now, details=details),
     )
     return True
 

@@ -38,6 +38,15 @@ def check_models(owner_url: str) -> None:
     engine.dispose()
 
 
+def current_revision(owner_url: str) -> str | None:
+    """Return the revision that a database stands at; None for an empty one."""
+    engine = sa.create_engine(owner_url, poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        found = MigrationContext.configure(connection).get_current_revision()
+    engine.dispose()
+    return found
+
+
 def is_at_head(engine: Engine) -> bool:
     """Say whether the database stands at the newest revision that this code knows."""
     with engine.connect() as connection:

@@ -11,15 +11,17 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+import sqlalchemy as sa
 from click.testing import CliRunner, Result
 from sqlalchemy import Engine
 
 from app.cli.histories import history
 from app.cli.service import doctor, migrate
-from app.core.crypto import new_key_text
+from app.core.crypto import Place, new_key_text, parse_keyring
 from app.core.database import create_engine
-from app.core.errors import Invalid, NotFound
-from tests.support.histories import record
+from app.core.errors import Conflict, Invalid, NotFound
+from app.core.release_counter import Mark, ReleaseCounter
+from tests.support.histories import NINE, record
 from tests.support.postgres import HISTORY_KEY, TestDatabase
 
 ROOT = Path(__file__).parents[2]
@@ -173,20 +175,81 @@ def test_an_organization_that_does_not_exist_has_no_export(run: Command, tmp_pat
     assert not (tmp_path / "export").exists()
 
 
-def test_the_doctor_says_what_to_do_with_an_older_history(run: Command, admin: Engine) -> None:
-    """After a migration without the key nothing can be written: the doctor names it, and `migrate` mends it."""
-    environment = dict(run.settings)
+def _strip(admin: Engine) -> None:
+    """Take every mac away, as somebody does who manages the database and has no key."""
     _do(admin, "UPDATE history_entry SET mac = NULL, key_id = NULL")
     _do(admin, "UPDATE history_head SET mac = NULL")
 
-    ill = CliRunner().invoke(doctor, env=environment)
-    mended = CliRunner().invoke(migrate, env=environment)
-    again = CliRunner().invoke(doctor, env=environment)
 
-    assert "history       FAULT: 2 are older than the history key; run ./run migrate" in ill.output
-    assert "Sealed 2 histories" in mended.output
-    assert "history       ok" in again.output
-    assert run("verify").exit_code == 0
+def test_an_upgrade_seals_no_history_that_lost_its_macs(run: Command, admin: Engine) -> None:
+    """The doctor names it; migrating changes nothing about it, or every upgrade would make a forgery genuine."""
+    environment = dict(run.settings)
+    _strip(admin)
+
+    ill = CliRunner().invoke(doctor, env=environment)
+    migrated = CliRunner().invoke(migrate, env=environment)
+    still = CliRunner().invoke(doctor, env=environment)
+
+    assert "history       FAULT: 2 have no mac and take no records; see docs/operations.md" in ill.output
+    assert (migrated.exit_code, "Sealed" in migrated.output) == (0, False)
+    assert "history       FAULT" in still.output
+    assert run("verify").exit_code == 1
+
+
+def test_the_operator_seals_by_hand_what_a_migration_left(run: Command, admin: Engine) -> None:
+    """With a reason, which stands in each of the histories; they verify from then on, and say what has no mac."""
+    _strip(admin)
+
+    done = run("seal", "--reason", "The migration of Friday was cut off")
+
+    assert done.exit_code == 0, done.stderr
+    assert f"{FIRST}  sealed: 3 records without a mac" in done.stdout
+    assert "Sealed 2 histories." in done.stdout
+    assert "3 of them older than the key" in run("verify").stdout
+    assert "history       ok" in CliRunner().invoke(doctor, env=dict(run.settings)).output
+    with admin.connect() as connection:
+        sealed = connection.exec_driver_sql("SELECT payload FROM history_entry WHERE event = 'history.sealed'")
+        assert all("The migration of Friday was cut off" in payload for payload in sealed.scalars())
+
+
+def test_a_history_that_had_macs_is_not_sealed_by_hand_either(run: Command, admin: Engine) -> None:
+    """The release counter, which lies elsewhere, knows a mac of it: nothing is sealed, and the history is named."""
+    counter = ReleaseCounter(Path(run.settings["LOONSTROOM_DATA_DIR"]) / "release-counter")
+    counter.begin(UUID(int=7))
+    counter.add([Mark(organization_id=FIRST, sequence=3, mac="ab" * 32, at=NINE)])
+    _strip(admin)
+
+    done = run("seal", "--reason", "It would not take records")
+
+    assert isinstance(done.exception, Conflict)
+    assert f"{FIRST} (record 3)" in done.exception.detail
+    assert run("verify").exit_code == 1
+
+
+def test_the_doctor_names_a_key_that_was_taken_out_too_early(run: Command, engine: Engine) -> None:
+    """What another key sealed does not open: the doctor says so before an employer finds out on a pay-day."""
+    old = parse_keyring(new_key_text("k0"))
+    with engine.begin() as connection:
+        at = {"at": NINE, "id": SECOND, "connection": UUID(int=8), "value": old.seal(b"token", _PLACE)}
+        connection.execute(sa.text("SET LOCAL loonstroom.service = 'on'"))
+        connection.execute(
+            sa.text("INSERT INTO organization (id, kind, name, created_at) VALUES (:id, 'office', 'O', :at)"), at
+        )
+        connection.execute(
+            sa.text(
+                "INSERT INTO connection "
+                "(id, organization_id, kind, username, domain, state, created_at, secret_sealed) "
+                "VALUES (:connection, :id, 'nmbrs_soap', '', '', 'passed', :at, :value)"
+            ),
+            at,
+        )
+
+    said = CliRunner().invoke(doctor, env=dict(run.settings)).output
+
+    assert "keys          FAULT: k0 needed, and not in the settings" in said
+
+
+_PLACE = Place(tenant=SECOND, column="connection.secret", row=UUID(int=8))
 
 
 def test_the_doctor_warns_of_a_secret_that_everybody_may_read(run: Command) -> None:
