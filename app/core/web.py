@@ -18,7 +18,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy.exc import DataError, DBAPIError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -26,6 +26,7 @@ from starlette.exceptions import HTTPException
 from app.core.errors import (
     AppError,
     BadRequest,
+    Conflict,
     Forbidden,
     InternalError,
     Invalid,
@@ -256,6 +257,8 @@ def _what_failed(error: Exception) -> dict[str, str]:
 def _from_database(error: Exception) -> AppError:
     if isinstance(error, OperationalError | PoolTimeout) or getattr(error, "connection_invalidated", False):
         return _DatabaseAway("Try again in a moment.", headers={"Retry-After": "2"})
+    if isinstance(error, IntegrityError) and isinstance(error.orig, psycopg.errors.UniqueViolation):
+        return Conflict("Somebody did the same at this moment. Look again, and repeat it if it is still needed.")
     if isinstance(error, DataError):
         return _NotStorable("A value in the request is larger than can be stored, or holds a character that cannot be.")
     return InternalError("The request failed; it was logged with its request id.")

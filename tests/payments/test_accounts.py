@@ -1,8 +1,16 @@
 """Debtor accounts as an employer enters them."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
+from app.auth import people
+from app.core.database import transaction
+from app.payments import accounts
+from app.payments.accounts import NewAccount
+from app.payments.context import Context
 from tests.support.house import House
+from tests.support.waiting import until_somebody_waits
 
 SECOND_IBAN = "NL39RABO0300065264"
 
@@ -35,3 +43,20 @@ def test_a_limit_is_no_more_than_the_history_can_write(house: House, amount: str
     assert answer.status_code == status, answer.text
     if status == 422:
         assert [error["pointer"] for error in answer.json()["errors"]] == ["/per_batch/amount"]
+
+
+def test_an_account_that_two_people_enter_at_one_moment_is_there_once(house: House, ctx: Context) -> None:
+    """The second one is told so, as when it had come a minute later; it is no fault of ours."""
+    body = {"iban": SECOND_IBAN, "holder_name": "Bakkerij Jansen B.V."}
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction(ctx.engine) as session:
+            first = people.authenticate(session, house.boss.token, now=ctx.now())
+            wanted = NewAccount(employer_id=house.employer_id, iban=SECOND_IBAN, holder_name=body["holder_name"])
+            accounts.add_account(ctx, session, first, wanted)
+            entering = pool.submit(house.boss.post, f"/v1/employers/{house.employer_id}/debtor-accounts", body)
+            until_somebody_waits(ctx.engine)
+        second = entering.result()
+
+    assert (second.status_code, second.json()["code"]) == (409, "conflict")
+    assert len(house.boss.get(f"/v1/employers/{house.employer_id}/debtor-accounts").json()) == 2
