@@ -1,3 +1,4 @@
+import csv
 from datetime import timedelta
 
 from app.auth.models import OrganizationKind
@@ -7,7 +8,7 @@ from app.core.history import SYSTEM, Fact
 from app.payments.context import Context
 from app.payments.reporting import HistoryLine, HistoryQuestion, history_lines
 from tests.support.clock import WEDNESDAY
-from tests.support.house import add_organization
+from tests.support.house import House, add_organization
 
 
 def test_pages_of_several_organizations_are_one_list_without_gap_or_repeat(ctx: Context) -> None:
@@ -36,3 +37,20 @@ def test_pages_of_several_organizations_are_one_list_without_gap_or_repeat(ctx: 
     assert keys == sorted(keys, reverse=True)
     assert read == whole
     assert len(read) == 12 + len(ours)
+
+
+def test_a_csv_that_does_not_hold_everything_says_where_the_rest_is(house: House) -> None:
+    """An auditor who follows the links has every record once; nobody takes a part for the whole."""
+    whole = house.boss.get("/v1/history?limit=1000").json()
+    address: str | None = "/v1/history?format=csv&limit=3"
+    read: list[int] = []
+
+    while address is not None:
+        page = house.boss.get(address)
+        rows = list(csv.DictReader(page.content.decode("utf-8-sig").splitlines(), delimiter=";"))
+        read += [int(row["Volgnummer"]) for row in rows]
+        link = page.headers.get("link")
+        address = None if link is None else link[link.index("<") + 1 : link.index(">")]
+
+    assert len(whole) > 3
+    assert read == [each["sequence"] for each in whole]

@@ -2,13 +2,12 @@
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import Query, Request, Response
-from sqlmodel import Session
 
 from app.auth.actor import Actor, RoleMissing
 from app.auth.models import Role, Scope
@@ -25,6 +24,7 @@ from app.payments.reporting import HistoryLine, HistoryQuestion
 from app.payments.visibility import Viewer, visibility
 
 routes = router(prefix="/v1", tags=["history"])
+_LINES = 100
 _MOST_CSV_LINES = 100_000
 
 
@@ -49,17 +49,18 @@ def history(
     actor: ActorDep,
     session: SessionDep,
     cursor: Annotated[str | None, Query(max_length=300)] = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    limit: Annotated[int | None, Query(ge=1, le=1000, description="100 without it; as CSV 100,000")] = None,
     format: Annotated[Literal["json", "csv"] | None, Query()] = None,  # noqa: A002 - the name in the address
 ) -> Response:
     """Return what happened in the caller's organizations, newest first; `Accept: text/csv` or `?format=csv` for CSV."""
     actor.needs_scope(Scope.READ)
     wants_csv = format == "csv" or (format is None and "text/csv" in request.headers.get("accept", ""))
-    if wants_csv:
-        return _csv(session, actor)
-    lines = reporting.history_lines(session, _question(actor, limit=limit + 1, before=_decoded(cursor)))
-    shown = lines[:limit]
-    return answer(200, _out(shown), **(_next(request, shown[-1]) if len(lines) > limit else {}))
+    most = limit or (_MOST_CSV_LINES if wants_csv else _LINES)
+    lines = reporting.history_lines(session, _question(actor, limit=most + 1, before=_decoded(cursor)))
+    shown = lines[:most]
+    # Of a CSV as well: one that ends half-way must not pass for all of it.
+    more = _next(request, shown[-1]) if len(lines) > most else {}
+    return _csv(shown, more) if wants_csv else answer(200, _out(shown), **more)
 
 
 @routes.get("/history/verification", response_model=list[schemas.VerificationOut], responses=problems(RoleMissing))
@@ -113,9 +114,8 @@ def _question(
     )
 
 
-def _csv(session: Session, actor: Actor) -> Response:
-    lines = reporting.history_lines(session, _question(actor, limit=_MOST_CSV_LINES))
-    headers = {"Cache-Control": "no-store", "Content-Disposition": 'attachment; filename="historie.csv"'}
+def _csv(lines: Sequence[HistoryLine], more: Mapping[str, str]) -> Response:
+    headers = {"Cache-Control": "no-store", "Content-Disposition": 'attachment; filename="historie.csv"', **more}
     return Response(reporting.as_csv(lines), media_type="text/csv; charset=utf-8", headers=headers)
 
 
