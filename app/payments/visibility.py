@@ -17,10 +17,13 @@ from app.core.errors import Forbidden
 HIDDEN = "***"
 # Members of a history record that hold what a person or a source wrote.
 _FREE_TEXTS = ("reason", "note", "explanation")
-_IBAN = re.compile(r"\b[A-Za-z]{2}[0-9]{2}(?:[ ]?[A-Za-z0-9]){11,30}\b")
-# 2500.00, 2.500,00, 2,500.00, 1 250 000.00; and whole euros where a sign or a word says that it is money.
+# Written in one piece, or in groups with blanks (also those that do not break), dots or hyphens between them. A group
+# that begins as an IBAN does is the next one: taken along, it would leave its end standing.
+_IBAN = re.compile(r"\b[A-Za-z]{2}[0-9]{2}(?:(?:[ .\u00a0\u202f-](?![A-Za-z]{2}[0-9]{2}))?[A-Za-z0-9]){11,30}\b")
+# 2500.00, 2.500,00, 2,500.00, 1 250 000.00, 2500,-; and whole euros where a sign or a word says that it is money.
 _AMOUNT = re.compile(
-    r"(?i:(?:€|\beuro?)\s?)[0-9]+(?:[., ][0-9]+)*"
+    r"\b[0-9]+(?:[. ][0-9]{3})*,(?:--?|[\u2013\u2014=])"
+    r"|(?i:(?:€|\beuro?)\s?)[0-9]+(?:[., ][0-9]+)*"
     r"|\b(?:[0-9]{1,3}(?:[., ][0-9]{3})+(?:[.,][0-9]{2})?|[0-9]+[.,][0-9]{2})\b"
     r"|\b[0-9]+(?=\s?(?:€|(?i:euro?s?\b)))"
 )

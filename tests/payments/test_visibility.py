@@ -81,8 +81,13 @@ def test_nobody_else_decides_who_sees_salaries() -> None:
         ("Declared is EUR 19806.08, found is EUR 19.806,08.", f"Declared is {HIDDEN}, found is {HIDDEN}."),
         ("te laag: 2500,00, 2,500.00 en 1 250 000.00", f"te laag: {HIDDEN}, {HIDDEN} en {HIDDEN}"),
         ("moet € 2500 zijn, of 2500 euro", f"moet {HIDDEN} zijn, of {HIDDEN} euro"),
+        ("weg: NL42.INGB.2268.3524.12 en NL42-INGB-2268-3524-12", f"weg: {HIDDEN} {HIDDEN}"),
+        ("weg: NL42 INGB 2268 3524 12 en NL39 RABO 0300 0652 64", f"weg: {HIDDEN} {HIDDEN}"),
+        ("weg: NL42\u00a0INGB\u00a02268\u00a03524\u00a012.", f"weg: {HIDDEN}."),
+        ("te laag: 2500,-, 2.500,-- of 2500,\u2013", f"te laag: {HIDDEN}, {HIDDEN} of {HIDDEN}"),
         ("Declared are 8 payments, found are 7.", "Declared are 8 payments, found are 7."),
         ("uitvoerdatum 25-11-2026, run 3 van 2026, regel 12", "uitvoerdatum 25-11-2026, run 3 van 2026, regel 12"),
+        ("regels 3, 4 en 5 wachten, 12 ook", "regels 3, 4 en 5 wachten, 12 ook"),
     ],
 )
 def test_figures_in_free_texts_are_masked(text: str, masked: str) -> None:
