@@ -60,7 +60,8 @@ _ERASE_WEBHOOKS = sa.text(
         SELECT delivery.id, connection.organization_id
         FROM webhook_delivery delivery
         JOIN connection ON connection.id = delivery.connection_id
-        WHERE delivery.erased_at IS NULL AND delivery.processed_at IS NOT NULL AND delivery.received_at < :until
+        WHERE delivery.erased_at IS NULL AND delivery.received_at < :until
+          AND (delivery.processed_at IS NOT NULL OR connection.deleted_at IS NOT NULL)  -- nobody reads those any more
         ORDER BY delivery.received_at
         LIMIT :most
         FOR UPDATE OF delivery SKIP LOCKED

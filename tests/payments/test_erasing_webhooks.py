@@ -40,3 +40,17 @@ def test_bodies_of_webhooks_that_were_read_go_after_ninety_days(
     with ctx.engine.connect() as connection:
         told = connection.execute(sa.text("SELECT count(*) FROM history_entry WHERE event = 'webhook.erased'"))
         assert told.scalar_one() == 1
+
+
+def test_what_nobody_will_read_any_more_goes_as_well(
+    house: House, payroll: FakePayroll, ctx: Context, clock: FakeClock
+) -> None:
+    """A connection that was ended is never asked again, so its last webhooks would be unread for ever."""
+    connected = connect(house, payroll)
+    assert connected.webhook(Name="unread").status_code == 202
+    assert house.boss.call("DELETE", f"/v1/connections/{connected.connection_id}").status_code == 204
+    clock.forward(days=retention.TECHNICAL_DAYS + 1)
+
+    erasing.erase(ctx)
+
+    assert _kept(ctx) == [(False, False)]
