@@ -60,7 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         print(proof(options.count or usual, seed))
     except AssertionError as error:
-        print(f"counter-example: {error}\nrepeat it with --seed {seed}")
+        for line in (f"counter-example: {error}", *getattr(error, "__notes__", ()), f"repeat it with --seed {seed}"):
+            print(line)
         return 1
     return 0
 
