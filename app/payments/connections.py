@@ -1,7 +1,7 @@
 """Connections to payroll sources, the administrations they see, and which employer and account each pays from."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
@@ -333,7 +333,7 @@ def link_administration(
         # Beside a live connection this lets in what the payroll package never said: only the employer allows it.
         actor.needs_employer_role(wanted.employer_id, Role.ADMIN)
     _check_account(session, wanted)
-    rule = wanted.pay_day_rule or calendar.format_pay_day_rule(calendar.PROPOSED_PAY_DAY_RULE)
+    rule = _checked_rule(wanted) or calendar.format_pay_day_rule(calendar.PROPOSED_PAY_DAY_RULE)
     link = AdministrationLink(
         administration_id=administration.id,
         employer_id=wanted.employer_id,
@@ -360,11 +360,22 @@ def _check_account(session: Session, wanted: Link) -> None:
         raise Invalid(errors=[Problem(pointer="/debtor_account_id", code="account", message=message)])
 
 
+def _checked_rule(wanted: Link) -> dict[str, str | int | None] | None:
+    """Return the pay-day rule in full, None when none is given.
+
+    `Invalid` when it is none: no run of the administration could be given a date, so none would ever be fetched.
+    """
+    if wanted.pay_day_rule is None:
+        return None
+    return calendar.format_pay_day_rule(calendar.parse_pay_day_rule(wanted.pay_day_rule, at="/pay_day_rule"))
+
+
 def check_changed_link(session: Session, link: AdministrationLink, wanted: Link) -> None:
     """Refuse a change that is never possible: another employer, an earlier go-live, back to a dry run."""
     if wanted.employer_id != link.employer_id:
         raise Conflict("An administration stays with its employer; unlinking is not possible yet.")
     _check_account(session, wanted)
+    _checked_rule(wanted)
     if wanted.go_live_on < link.go_live_on:
         message = f"Go-live never moves earlier than {link.go_live_on.isoformat()}."
         raise Invalid(errors=[Problem(pointer="/go_live_on", code="go_live_earlier", message=message)])
@@ -383,7 +394,7 @@ def is_unchanged(link: AdministrationLink, wanted: Link) -> bool:
         uploads_allowed=link.uploads_allowed,
         needs_locked_run=link.needs_locked_run,
     )
-    return link_payload(now) == link_payload(wanted)
+    return link_payload(now) == link_payload(replace(wanted, pay_day_rule=_checked_rule(wanted)))
 
 
 def change_link(
@@ -394,8 +405,9 @@ def change_link(
     goes_live = link.mode != wanted.mode
     link.debtor_account_id, link.go_live_on, link.mode = wanted.debtor_account_id, wanted.go_live_on, wanted.mode
     link.uploads_allowed, link.needs_locked_run = wanted.uploads_allowed, wanted.needs_locked_run
-    if wanted.pay_day_rule is not None:
-        link.pay_day_rule = dict(wanted.pay_day_rule)
+    rule = _checked_rule(wanted)
+    if rule is not None:
+        link.pay_day_rule = dict(rule)
     session.add(link)
     _tell_link(ctx, session, actor, link, "administration.link_changed")
     if goes_live:

@@ -59,20 +59,24 @@ class PayDayRule:
 PROPOSED_PAY_DAY_RULE = PayDayRule(kind=PayDayKind.DAY_OF_MONTH, value=25)
 
 
-def parse_pay_day_rule(document: Mapping[str, Any]) -> PayDayRule:
-    """Return the rule in a JSON object `{"kind", "value", "roll"}`; `Invalid` names each member that is wrong."""
+def parse_pay_day_rule(document: Mapping[str, Any], *, at: str = "") -> PayDayRule:
+    """Return the rule in a JSON object `{"kind", "value", "roll"}`; `Invalid` names each member that is wrong.
+
+    `at` is the JSON pointer to the object in what was sent.
+    """
     kind = next((kind for kind in PayDayKind if kind == document.get("kind")), None)
     roll = next((roll for roll in Roll if roll == document.get("roll", Roll.PREVIOUS)), None)
     value = document.get("value")
     problems = [
-        _problem(name, "unknown_member", "is not known here") for name in document.keys() - {"kind", "value", "roll"}
+        _problem(at, name, "unknown_member", "is not known here")
+        for name in document.keys() - {"kind", "value", "roll"}
     ]
     if kind is None:
-        problems.append(_problem("kind", "unknown_kind", f"is one of {', '.join(PayDayKind)}"))
+        problems.append(_problem(at, "kind", "unknown_kind", f"is one of {', '.join(PayDayKind)}"))
     elif not _fits(kind, value):
-        problems.append(_problem("value", "wrong_value", _value_in_words(kind)))
+        problems.append(_problem(at, "value", "wrong_value", _value_in_words(kind)))
     if roll is None:
-        problems.append(_problem("roll", "unknown_roll", f"is one of {', '.join(Roll)}"))
+        problems.append(_problem(at, "roll", "unknown_roll", f"is one of {', '.join(Roll)}"))
     if kind is None or roll is None or problems:
         raise Invalid("The pay-day rule is not valid.", errors=problems)
     return PayDayRule(kind=kind, value=value, roll=roll)
@@ -89,8 +93,8 @@ def _value_in_words(kind: PayDayKind) -> str:
     return "is left out for this kind" if allowed is None else f"is a whole number from {allowed[0]} to {allowed[-1]}"
 
 
-def _problem(member: str, code: str, message: str) -> Problem:
-    return Problem(pointer=f"/{member}", code=code, message=f"This {message}.")
+def _problem(at: str, member: str, code: str, message: str) -> Problem:
+    return Problem(pointer=f"{at}/{member}", code=code, message=f"This {message}.")
 
 
 def format_pay_day_rule(rule: PayDayRule) -> dict[str, str | int | None]:

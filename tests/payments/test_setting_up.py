@@ -1,5 +1,6 @@
 """Setting up: accounts, limits, links and mandates change only as the rules say."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -130,6 +131,47 @@ def test_go_live_never_moves_earlier(house: House) -> None:
 
     assert (later.status_code, earlier.status_code) == (202, 422)
     assert earlier.json()["errors"][0]["code"] == "go_live_earlier"
+
+
+def _another_administration(house: House) -> str:
+    body = {"number": "2", "name": "Jansen Advies"}
+    return str(house.boss.post(f"/v1/connections/{house.connection_id}/administrations", body).json()["id"])
+
+
+@pytest.mark.parametrize(
+    ("rule", "pointer"),
+    [
+        ({"kind": "when_it_suits"}, "/pay_day_rule/kind"),
+        ({}, "/pay_day_rule/kind"),
+        ({"kind": "day_of_month"}, "/pay_day_rule/value"),
+        ({"kind": "day_of_month", "value": 32}, "/pay_day_rule/value"),
+        ({"kind": "last_bank_day", "roll": "sideways"}, "/pay_day_rule/roll"),
+    ],
+)
+def test_a_rule_that_gives_no_pay_day_is_refused(house: House, rule: dict[str, Any], pointer: str) -> None:
+    """No run could be given a date by it, so none would be fetched: it is refused when it is set, and when changed."""
+    other = _another_administration(house)
+
+    first = link(house.boss, other, house.employer_id, house.account_id, pay_day_rule=rule)
+    changed = link(house.boss, house.administration_id, house.employer_id, house.account_id, pay_day_rule=rule)
+
+    for answer in (first, changed):
+        assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, pointer)
+    assert house.uploaded_batch()["status"] == "pending"
+
+
+def test_the_pay_day_rule_of_the_link_gives_the_date(house: House) -> None:
+    """A run whose file names no possible date is paid on the day of the rule; the same rule again is no change."""
+    other = _another_administration(house)
+    rules = ({"kind": "last_bank_day"}, {"kind": "last_bank_day", "roll": "previous"})
+    linked, again = (link(house.boss, other, house.employer_id, house.account_id, pay_day_rule=rule) for rule in rules)
+
+    batch = replace(house, administration_id=other).uploaded_batch(document(day="2026-11-02"), year=2026, period=11)
+
+    full = {"kind": "last_bank_day", "value": None, "roll": "previous"}
+    assert [each.status_code for each in (linked, again)] == [200, 200]
+    assert linked.json()["link"]["pay_day_rule"] == again.json()["link"]["pay_day_rule"] == full
+    assert batch["requested_execution_date"] == "2026-11-30"
 
 
 def test_an_office_links_only_under_a_live_mandate(ctx: Context, client: TestClient, house: House) -> None:

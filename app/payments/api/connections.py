@@ -274,7 +274,7 @@ def link_administration(
         debtor_account_id=body.debtor_account_id,
         go_live_on=body.go_live_on,
         mode=body.mode,
-        pay_day_rule=body.pay_day_rule,
+        pay_day_rule=None if body.pay_day_rule is None else body.pay_day_rule.model_dump(mode="json"),
         uploads_allowed=body.uploads_allowed,
         needs_locked_run=body.needs_locked_run,
     )

@@ -13,12 +13,14 @@ from pydantic import (
     Field,
     SecretStr,
     StrictBool,
+    StrictInt,
     StringConstraints,
 )
 
 from app.core.history_proof import Fault
 from app.core.money import MAXIMUM_STATED_CENTS, cents_to_text, text_to_cents
 from app.payments.models import Decision, LinkMode, TransferKind
+from app.payments.pay_days import PayDayKind, Roll
 from app.payments.sepa_model import BIC_PATTERN
 
 
@@ -214,6 +216,18 @@ class NewAdministration(Strict):
     name: Text
 
 
+class PayDayRuleIn(Strict):
+    """When an administration pays; a day on which banks are closed goes to the `previous` or the `next` bank day.
+
+    `value`: the day of the month (1 to 31; a shorter month: its last day), the bank days before the end of the month
+    (1 to 15), or for four-weekly pay the weekday (1, Monday, to 5). Left out for `last_bank_day`.
+    """
+
+    kind: PayDayKind
+    value: StrictInt | None = None
+    roll: Roll = Roll.PREVIOUS
+
+
 class LinkIn(Strict):
     """Which employer an administration pays for, from which account, since when, and whether for real."""
 
@@ -221,7 +235,7 @@ class LinkIn(Strict):
     debtor_account_id: UUID
     go_live_on: Day
     mode: LinkMode
-    pay_day_rule: dict[str, Any] | None = Field(default=None, examples=[{"kind": "day_of_month", "value": 25}])
+    pay_day_rule: PayDayRuleIn | None = Field(default=None, examples=[{"kind": "day_of_month", "value": 25}])
     uploads_allowed: StrictBool = False
     needs_locked_run: StrictBool = False
 
@@ -317,7 +331,7 @@ class ActionOut(BaseModel):
 
 
 class ApprovalOut(BaseModel):
-    """An approval that counts."""
+    """An approval of this revision. It counts as long as its giver is an approver (`approvals_missing`)."""
 
     user: str
     approved_at: datetime
