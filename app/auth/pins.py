@@ -6,7 +6,7 @@ processes give an extra try.
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -122,17 +122,35 @@ def refuse_changed_recently(engine: Engine, user_id: UUID, now: datetime, *, emp
     Somebody else's word counts where that person approves: of all `employers` that something is approved for.
     """
     with transaction(engine) as session:
-        user = session.get_one(User, user_id)
-        changed, confirmed = user.pin_changed_at, user.pin_change_confirmed_by
-        if changed is None or now >= changed + WAITS_AFTER_CHANGE:
-            return
-        if confirmed is not None and _approves_at(session, confirmed, now) >= set(employers):
-            return
-    raise PinChangedRecently(
-        "Your PIN was changed less than a day ago. Approve after "
-        f"{(changed + WAITS_AFTER_CHANGE).isoformat()}, or have another approver of the employer confirm the change.",
-        extra={"possible_from": (changed + WAITS_AFTER_CHANGE).isoformat()},
-    )
+        until = _waits_until(session, session.get_one(User, user_id), now, employers)
+    if until is not None:
+        raise PinChangedRecently(
+            f"Your PIN was changed less than a day ago. Approve after {until.isoformat()}, or have another approver of "
+            "the employer confirm the change.",
+            extra={"possible_from": until.isoformat()},
+        )
+
+
+def known_faults(
+    session: Session, *, user_id: UUID, token_id: UUID, employers: Collection[UUID], now: datetime
+) -> Mapping[UUID, str]:
+    """Return the code with which any PIN of this person would be refused on this token now, where it would be."""
+    user = session.get_one(User, user_id)
+    try:
+        _refuse_locked(user, session.get_one(ApiToken, token_id))
+    except (PinNotSet, PinLocked) as refusal:
+        return dict.fromkeys(employers, refusal.code)
+    return {each: PinChangedRecently.code for each in employers if _waits_until(session, user, now, {each}) is not None}
+
+
+def _waits_until(session: Session, user: User, now: datetime, employers: Collection[UUID]) -> datetime | None:
+    """Return until when a PIN that was set anew approves nothing; None when it does, or others confirmed it there."""
+    if user.pin_changed_at is None or now >= user.pin_changed_at + WAITS_AFTER_CHANGE:
+        return None
+    confirmed = user.pin_change_confirmed_by
+    if confirmed is not None and _approves_at(session, confirmed, now) >= set(employers):
+        return None
+    return user.pin_changed_at + WAITS_AFTER_CHANGE
 
 
 def _approves_at(session: Session, user_id: UUID, now: datetime) -> set[UUID]:

@@ -1,15 +1,29 @@
 """What a batch says can be done with it: what is refused is not offered, and the reason is the refusal's code."""
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from app.auth.models import Role
+from app.auth import people
+from app.auth.models import Role, Scope
+from app.core.database import transaction
+from app.payments import holds
 from tests.contracts.fake_source import FakePayroll
 from tests.support.clock import FakeClock
 from tests.support.connected import connect
-from tests.support.house import House, Person, add_account, document, lines
+from tests.support.house import (
+    PIN,
+    WRONG_PIN,
+    House,
+    Person,
+    act,
+    add_account,
+    add_person,
+    document,
+    lines,
+)
 
 
 def _reasons(batch: dict[str, Any], action: str) -> list[str]:
@@ -163,3 +177,100 @@ def test_who_may_not_see_salaries_learns_nothing_of_limits(house: House) -> None
     batch = _over_the_limit(house)
 
     assert _reasons(_as_seen_by(auditor, batch["id"]), "approve") == ["role_missing"]
+
+
+def _without_pin(house: House) -> Person:
+    roles = (Role.APPROVER,)
+    return add_person(house.ctx, house.client, house.employer_id, roles, email="new@jansen.example", pin=None)
+
+
+def _with_locked_pin(house: House) -> Person:
+    person = house.second_person("locked")
+    batch = house.uploaded_batch(document(lines(2)), year=2026, period=9, run_number=1)
+    assert [person.approve(batch, pin=WRONG_PIN).status_code for _ in range(5)] == [403] * 5
+    return person
+
+
+def _with_changed_pin(house: House) -> Person:
+    person = house.second_person("changed")
+    with transaction(house.ctx.engine) as session:
+        people.change_pin(session, act(house.ctx), user=people.find_user(session, person.email), pin=PIN)
+    return person
+
+
+@pytest.mark.parametrize(
+    ("make", "code"),
+    [(_without_pin, "pin_not_set"), (_with_locked_pin, "pin_locked"), (_with_changed_pin, "pin_changed_recently")],
+)
+def test_a_pin_that_will_be_refused_is_told_beforehand(house: House, make: Any, code: str) -> None:
+    """Who has no PIN, a locked one or one set anew a moment ago reads so in the batch; others approve."""
+    person = make(house)
+    batch = house.uploaded_batch()
+
+    assert _reasons(_as_seen_by(person, batch["id"]), "approve") == [code]
+    assert person.approve(batch).json()["code"] == code
+    assert _reasons(house.batch(batch["id"]), "approve") == []
+
+
+@pytest.mark.parametrize("on_everything", [True, False])
+def test_a_file_is_not_offered_again_past_a_hold_on_everything(house: House, *, on_everything: bool) -> None:
+    """A restored database gives no file, also none that was given before; a hold of the batch alone stops no copy."""
+    batch = house.approved()
+    house.handed_out(batch["id"])
+    if on_everything:
+        with transaction(house.ctx.engine) as session:
+            assert holds.place_on_system(house.ctx, session, code="database_restored", reason="Restored")
+    else:
+        house.boss.post(f"/v1/payment-batches/{batch['id']}/holds", {"reason": "Wait"})
+
+    offered = _reasons(house.batch(batch["id"]), "hand_out")
+    given = house.boss.get(f"/v1/payment-batches/{batch['id']}/file")
+
+    assert offered == (["held"] if on_everything else [])
+    assert given.status_code == (409 if on_everything else 200)
+
+
+def test_a_batch_says_what_its_approvals_lack(house: House) -> None:
+    """Of two approvals that are needed: none, one, and one whose giver is no approver any more."""
+    second = house.second_person("other", Role.ADMIN, Role.APPROVER)
+    assert _two_approve(house).status_code == 200
+    batch = house.uploaded_batch()
+    second.approve(batch)
+    one_given = house.batch(batch["id"])
+    _leaves(house, second)
+
+    left = house.batch(batch["id"])
+
+    assert batch["approvals_missing"] == ["more_approvals"]
+    assert (len(one_given["approvals"]), one_given["approvals_missing"]) == (1, ["more_approvals"])
+    assert house.boss.approve(left).json()["approvals_missing"] == ["more_approvals"]
+
+
+def _leaves(house: House, person: Person) -> None:
+    with transaction(house.ctx.engine) as session:
+        people.end_membership(
+            session, act(house.ctx), user_id=person.id, organization_id=house.employer_id, role=Role.APPROVER
+        )
+
+
+def test_programs_alone_are_told_to_be_not_enough(house: House) -> None:
+    """Two approvals of two programs are two of two, and the batch says that a person is missing."""
+    second = house.second_person("other", Role.ADMIN, Role.APPROVER)
+    assert _two_approve(house).status_code == 200
+    batch = house.uploaded_batch()
+    for person in (house.boss, second):
+        assert _as_program(house, person).approve(batch).status_code == 201
+
+    waiting = house.batch(batch["id"])
+
+    assert (waiting["status"], len(waiting["approvals"])) == ("pending", 2)
+    assert waiting["approvals_missing"] == ["approval_by_a_person"]
+
+
+def _as_program(house: House, person: Person) -> Person:
+    with transaction(house.ctx.engine) as session:
+        user = people.find_user(session, person.email)
+        issued = people.issue_token(
+            session, act(house.ctx), user=user, scopes=frozenset(Scope), days=1, is_unattended=True
+        )
+    return replace(person, token=issued.token)

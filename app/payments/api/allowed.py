@@ -30,7 +30,8 @@ class Situation:
     """A batch with everything that bears on what can be done with it.
 
     `limits` is None where limits are not judged (dry runs) or not shown to the caller; `limits_set` says whether the
-    account has any. `largest_cents` is the largest line that is paid.
+    account has any. `largest_cents` is the largest line that is paid. `pin_fault` is the code with which any PIN of the
+    caller would be refused now.
     """
 
     batch: PaymentBatch
@@ -43,6 +44,7 @@ class Situation:
     limits: Mapping[str, schemas.LimitOut] | None
     limits_set: bool
     largest_cents: int
+    pin_fault: str | None
     now: datetime
 
     @property
@@ -75,8 +77,10 @@ def _against_approving(it: Situation) -> list[str]:
         it.batch.requested_execution_date, now=it.now, profile=bank_profiles.profile_for(it.account.iban)
     )
     is_bank_day = problem is None or problem.code != "not_a_bank_day"
+    pin_fault = {} if it.pin_fault is None else {it.pin_fault: True}
     return _named(
         {
+            **pin_fault,
             "already_approved_by_you": it.is_approved_by_caller,
             "nothing_to_pay": it.batch.number_of_transactions == 0,
             "held": bool(it.holds),
@@ -116,10 +120,13 @@ def _against_reissuing(it: Situation) -> list[str]:
 
 
 def _against_handing_out(it: Situation) -> list[str]:
-    """A file that left the house before is given again as it is; for the first time it is judged as approving is."""
+    """A file that left the house before is given again, but not past a hold on everything; else it is judged anew."""
     is_erased = it.batch.erased_at is not None
-    if it.is_handed_out or it.batch.mode == LinkMode.DRY_RUN:
+    if it.batch.mode == LinkMode.DRY_RUN:
         return _named({"erased": is_erased})
+    if it.is_handed_out:
+        on_everything = (HoldScope.SYSTEM, HoldScope.EMPLOYER)
+        return _named({"erased": is_erased, "held": any(hold.scope in on_everything for hold in it.holds)})
     latest = calendar.release_before(it.batch.requested_execution_date, bank_profiles.profile_for(it.account.iban))
     return _named(
         {

@@ -363,7 +363,11 @@ class HoldOut(BaseModel):
 
 
 class BatchOut(BaseModel):
-    """A payment batch. Amounts are null for who may not see salaries; `visibility` says how much the caller sees."""
+    """A payment batch. Amounts are null for who may not see salaries; `visibility` says how much the caller sees.
+
+    `approvals_missing` says what the approvals of a pending batch lack: `more_approvals`, `approval_by_a_person`
+    (programs alone do not suffice), `another_person_than_the_editor`.
+    """
 
     id: UUID
     kind: str
@@ -386,6 +390,7 @@ class BatchOut(BaseModel):
     approval_reasons: list[str]
     one_person_firm: bool
     approvals: list[ApprovalOut]
+    approvals_missing: list[str]
     limit: dict[str, LimitOut] | None
     findings: dict[str, int]
     acknowledgements_open: int

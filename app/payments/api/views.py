@@ -8,8 +8,9 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
+from app.auth import pins
 from app.auth.actor import Actor
-from app.auth.models import Organization, Proposal
+from app.auth.models import Organization, Proposal, Role
 from app.auth.people import names_of
 from app.core.columns import any_of
 from app.core.money import dutch, text_to_cents
@@ -39,7 +40,7 @@ from app.payments.models import (
     PayrollRun,
     TransferStatus,
 )
-from app.payments.tiers import Requirement
+from app.payments.tiers import Requirement, still_missing
 from app.payments.visibility import HIDDEN, Viewer, Visibility, shown_text, visibility
 
 Row = TypeVar("Row")
@@ -50,8 +51,23 @@ def batches_out(
 ) -> list[schemas.BatchOut]:
     """Return batches as this person may see them."""
     loaded = _Loaded(ctx, session, batches)
+    loaded.pin_faults = _pin_faults(ctx, session, actor, batches)
     viewer = revealing.viewer_of(ctx, session, actor)
     return [_batch(ctx, session, viewer, batch, loaded) for batch in batches]
+
+
+def _pin_faults(ctx: Context, session: Session, actor: Actor, batches: Sequence[PaymentBatch]) -> Mapping[UUID, str]:
+    """Return, by employer, why no PIN of this person would do now; asked only where this person approves."""
+    employers = {
+        batch.employer_id
+        for batch in batches
+        if batch.status == BatchStatus.PENDING and Role.APPROVER in actor.employers.get(batch.employer_id, frozenset())
+    }
+    if not employers:
+        return {}
+    return pins.known_faults(
+        session, user_id=actor.user_id, token_id=actor.token_id, employers=employers, now=ctx.now()
+    )
 
 
 def batch_out(ctx: Context, session: Session, actor: Actor, batch: PaymentBatch) -> schemas.BatchOut:
@@ -90,6 +106,7 @@ class _Loaded:
             .group_by(col(CreditTransfer.batch_id), col(CreditTransfer.status))
         )
         self.largest: dict[UUID, int] = {}
+        self.pin_faults: Mapping[UUID, str] = {}
         for batch_id, status, count, largest in session.execute(counted):
             self.counts.setdefault(batch_id, {})[status] = count
             if status == TransferStatus.PAYABLE:
@@ -191,6 +208,7 @@ def _batch(ctx: Context, session: Session, viewer: Viewer, batch: PaymentBatch, 
         approval_reasons=list(required.reasons),
         one_person_firm=required.is_one_person_firm,
         approvals=[_approval(row, name) for row, name in approvals],
+        approvals_missing=_missing(ctx, session, batch, required, given=len(approvals)),
         limit=limits,
         findings=loaded.findings.get(batch.id, {}),
         acknowledgements_open=loaded.open.get(batch.id, 0),
@@ -227,6 +245,7 @@ def _situation(
         limits=limits,
         limits_set=batch.debtor_account_id in loaded.limited,
         largest_cents=loaded.largest.get(batch.id, 0),
+        pin_fault=loaded.pin_faults.get(batch.employer_id),
         now=ctx.now(),
     )
 
@@ -240,6 +259,13 @@ def _required(ctx: Context, session: Session, batch: PaymentBatch, *, given: int
     if batch.status == BatchStatus.PENDING:
         return policies.needed_for(ctx, session, batch)
     return Requirement(count=given, reasons=(), editor=None, is_one_person_firm=False)
+
+
+def _missing(ctx: Context, session: Session, batch: PaymentBatch, required: Requirement, *, given: int) -> list[str]:
+    """Return what the approvals of a pending batch lack: an approval can be there and not count (any more)."""
+    if batch.status != BatchStatus.PENDING:
+        return []
+    return still_missing(required, policies.given_approvals(ctx, session, batch) if given else [])
 
 
 def _approval(row: Approval, name: str) -> schemas.ApprovalOut:
