@@ -346,7 +346,8 @@ RevisionDep = Annotated[int, Depends(if_match_revision)]
 
 def idempotency_key(
     idempotency_key: Annotated[
-        str | None, Header(description="The same key and body give the same answer; kept for ever.")
+        str | None,
+        Header(description="The same key and body act once; for 90 days they get the same answer, afterwards 410."),
     ] = None,
 ) -> str | None:
     """Return the Idempotency-Key; 422 when it has no usable form."""

@@ -51,13 +51,6 @@ class AnotherPersonNeeded(Forbidden):
     title = "Another person confirms this"
 
 
-class NothingChanged(Conflict):
-    """The batch is as asked already."""
-
-    code = "nothing_changed"
-    title = "Nothing to change"
-
-
 def require_revision(batch: PaymentBatch, revision: int) -> None:
     """Refuse when the caller looked at another revision."""
     if batch.revision != revision:

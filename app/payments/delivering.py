@@ -97,7 +97,7 @@ def hand_out(ctx: Context, session: Session, actor: Actor, batch_id: UUID, asked
         _release(ctx, session, batch, file)
     if (batch.status != BatchStatus.APPROVED or file.delivered_at is not None) and not asked.reason:
         message = "The file was delivered already; say with ?reason= why you need it again."
-        raise Invalid(errors=[Problem(pointer="/reason", code="reason_missing", message=message)])
+        raise Invalid(errors=[Problem(pointer="query:reason", code="reason_missing", message=message)])
     details = {"message_id": file.message_id, "sha256": file.sha256, "first": first, "reason": asked.reason}
     tell(session, batch, event="file.handed_out", actor=actor.as_history(), now=ctx.now(), details=details)
     restored.count_hand_out(ctx, session, batch, file)

@@ -370,6 +370,7 @@ def test_a_delivered_file_of_several_is_fetched_again_only_with_a_reason(house: 
     named = house.boss.get(f"{path}?reason=Lost")
 
     assert (silent.status_code, silent.json()["errors"][0]["code"], named.status_code) == (422, "reason_missing", 200)
+    assert silent.json()["errors"][0]["pointer"] == "query:reason"
 
 
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS"])
