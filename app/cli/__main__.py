@@ -5,6 +5,8 @@ import sys
 from types import FrameType
 
 import click
+import psycopg
+from sqlalchemy.exc import DBAPIError
 
 from app.cli import histories, keys, restore, service, setting_up
 from app.cli.demo import demo
@@ -45,6 +47,23 @@ def main() -> None:
     except (SettingsError, EmbeddedPostgresError) as error:
         click.echo(f"Cannot start: {error}", err=True)
         sys.exit(2)
+    except DBAPIError as error:
+        said = _from_database(error)
+        if said is None:
+            raise
+        click.echo(said, err=True)
+        sys.exit(2)
+
+
+def _from_database(error: DBAPIError) -> str | None:
+    """Return in words what the database said that an operator can mend; None of a fault of ours."""
+    match error.orig:
+        case psycopg.errors.UndefinedTable() | psycopg.errors.UndefinedColumn():
+            return "The database is not at the newest version: run `./run migrate`."
+        case psycopg.OperationalError() as refusal:
+            first = str(refusal).partition("\n")[0]
+            return f"The database does not do this now: {first}. `./run doctor` looks at the rest."
+    return None
 
 
 def _leave(number: int, _frame: FrameType | None) -> None:

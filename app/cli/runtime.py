@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_urlsafe
 
+import sqlalchemy as sa
 from pydantic import SecretStr
+from sqlalchemy.exc import ArgumentError
 
 from app.core.clock import utc_now
 from app.core.crypto import new_key_text
@@ -20,6 +22,11 @@ from app.main import Service, build
 
 DATABASE = "loonstroom"
 _CHAINED = "0006"  # the revision that gave the history its keyed chain
+_HOW_AN_ADDRESS_IS_WRITTEN = (
+    "LOONSTROOM_DATABASE_URL (and LOONSTROOM_DATABASE_OWNER_URL) is written as "
+    "postgresql://role:password@host:port/database, with % codes for other characters than letters and digits in the "
+    "password"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,11 +53,16 @@ def with_local_keys(loaded: Settings) -> Settings:
 
 
 def _kept(path: Path, fresh: str) -> str:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         return path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        message = (
+            f"LOONSTROOM_DATA_DIR: {path} cannot be made ({error.strerror}); choose a folder that may be written in"
+        )
+        raise SettingsError(message) from None
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(fresh)
     return fresh
@@ -99,9 +111,13 @@ def driver_url(url: str) -> str:
     """Return a PostgreSQL URL for psycopg 3, however it was written (`postgres://`, `postgresql://`)."""
     scheme, separator, rest = url.partition("://")
     if not separator or scheme not in {"postgres", "postgresql", "postgresql+psycopg"}:
-        message = "LOONSTROOM_DATABASE_URL is written as postgresql://role:password@host:port/database"
-        raise SettingsError(message)
-    return f"postgresql+psycopg://{rest}"
+        raise SettingsError(_HOW_AN_ADDRESS_IS_WRITTEN)
+    written = f"postgresql+psycopg://{rest}"
+    try:
+        sa.make_url(written)
+    except (ArgumentError, ValueError):  # both quote it, password and all
+        raise SettingsError(_HOW_AN_ADDRESS_IS_WRITTEN) from None
+    return written
 
 
 @contextmanager

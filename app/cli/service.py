@@ -21,7 +21,7 @@ from app.core.embedded import OWNER_ROLE, EmbeddedPostgres, bootstrap_roles
 from app.core.log import configure_logging
 from app.core.migrating import check_models, is_at_head
 from app.core.migrating import migrate as migrate_database
-from app.core.settings import SettingsError, load_settings, secret_files_open_to_others
+from app.core.settings import Environment, Settings, SettingsError, load_settings, secret_files_open_to_others
 from app.jobs.working import STALLED_AFTER_SECONDS, work_alone
 from app.main import Service, create_app, create_server
 from app.payments import restored
@@ -137,22 +137,24 @@ def _report(*, good: bool, text: str) -> None:
 
 @click.command()
 def doctor() -> None:
-    """Look at settings, database, rights, keys, workers and connections, and say what to do about each fault."""
+    """Look at settings, database, rights, history, holds, workers, connections and runs; say how to mend each fault."""
     loaded = settings()
     click.echo(f"settings      ok: environment {loaded.environment.value}, data in {loaded.data_dir}")
     for name in secret_files_open_to_others(os.environ):
         click.echo(f"secrets       WARNING: every user may read the file of {name}; chmod 600 it, or 700 its folder")
     faults = 0
     with built_service() as service:
-        for name, fault in _diagnoses(service):
+        for name, fault in diagnoses(service):
             faults += fault is not None
             click.echo(f"{name:13} {'ok' if fault is None else 'FAULT: ' + fault}")
     if faults:
         sys.exit(1)
 
 
-def _diagnoses(service: Service) -> Iterator[tuple[str, str | None]]:
+def diagnoses(service: Service) -> Iterator[tuple[str, str | None]]:
+    """Give each thing that was looked at with what is wrong with it and how to mend that, None when nothing is."""
     engine = service.context.engine
+    yield "address", _address_fault(service.settings)
     try:
         at_head = is_at_head(engine)
     except SQLAlchemyError as error:
@@ -166,6 +168,7 @@ def _diagnoses(service: Service) -> Iterator[tuple[str, str | None]]:
     bare = _scalar(engine, "SELECT count(*) FROM history_head WHERE mac IS NULL")
     yield "history", f"{bare} have no mac and take no records; see docs/operations.md, The history" if bare else None
     yield "keys", _keys_fault(service)
+    yield "payments", _holds_fault(engine)
     workers = _live_workers(engine)
     yield "workers", None if workers else "none is alive; start ./run serve or ./run worker"
     yield "connections", _connections_fault(engine)
@@ -202,6 +205,21 @@ def rights_fault(engine: Engine) -> str | None:
     if _scalar(engine, "SELECT has_table_privilege('history_entry', 'UPDATE')"):
         return "the service may change history; migrate with the role loonstroom_owner"
     return None
+
+
+def _address_fault(loaded: Settings) -> str | None:
+    if loaded.environment is not Environment.PRODUCTION or loaded.public_url.startswith("https://"):
+        return None
+    return "LOONSTROOM_PUBLIC_URL is not https: Nmbrs would take no webhook address that begins with it"
+
+
+def _holds_fault(engine: Engine) -> str | None:
+    with engine.connect() as connection:
+        query = "SELECT DISTINCT code FROM hold WHERE scope = 'system' AND lifted_at IS NULL ORDER BY code"
+        codes = connection.execute(sa.text(query)).scalars().all()
+    if not codes:
+        return None
+    return f"everything is on hold ({', '.join(codes)}): nothing is approved or handed out; ./run cli restore status"
 
 
 def _connections_fault(engine: Engine) -> str | None:

@@ -3,6 +3,7 @@
 An unknown `LOONSTROOM_` name is refused, because a mistyped setting that is silently ignored is worse than an error.
 """
 
+import re
 import stat
 from collections.abc import Mapping
 from enum import StrEnum
@@ -12,6 +13,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
+from app.core import http
 from app.core.crypto import Keyring, parse_keyring
 from app.core.history_chain import HistoryKeys, parse_history_keys
 from app.core.secret_checks import PREFIX, production_faults
@@ -19,8 +21,12 @@ from app.core.secret_checks import PREFIX, production_faults
 _SHORTEST_SECRET = 32
 _SECRETS = frozenset({"encryption_keys", "identifier_key", "history_key", "database_url", "database_owner_url"})
 _LARGEST_SECRET_BYTES = 64 * 1024
+_LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 # Where containers get their secrets: a folder of the container's own, whose files have no owner on its side.
 _CONTAINER_SECRETS = Path("/run/secrets")
+
+
+_ADDRESS = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+(?:/[A-Za-z0-9._~/-]*)?")
 
 
 class SettingsError(Exception):
@@ -82,6 +88,34 @@ class Settings(BaseModel):
         if value is not None and len(value.get_secret_value()) < _SHORTEST_SECRET:
             message = f"needs at least {_SHORTEST_SECRET} characters"
             raise ValueError(message)
+        return value
+
+    @field_validator("log_level")
+    @classmethod
+    def _log_level_is_known(cls, value: str) -> str:
+        level = value.strip().upper()
+        if level not in _LOG_LEVELS:
+            message = f"choose one of {', '.join(_LOG_LEVELS)}"
+            raise ValueError(message)
+        return level
+
+    @field_validator("public_url")
+    @classmethod
+    def _public_url_is_an_address(cls, value: str) -> str:
+        """Webhook addresses begin with it: a host alone would be pasted in Nmbrs as it is, and never be called."""
+        if not _ADDRESS.fullmatch(value):
+            message = "write the address that the world uses, for instance https://loon.voorbeeld.nl"
+            raise ValueError(message)
+        return value
+
+    @field_validator("nmbrs_soap_url")
+    @classmethod
+    def _source_may_be_called(cls, value: str) -> str:
+        try:
+            http.check_url(value, allow_loopback=True)
+        except http.HttpRefused as refusal:
+            message = f"{refusal}; write it as https://host/path"
+            raise ValueError(message) from None
         return value
 
     @field_validator("trusted_proxies")
@@ -208,7 +242,9 @@ def _validated(values: Mapping[str, str]) -> Settings:
         return Settings.model_validate(values)
     except ValidationError as error:
         faults = [
-            f"{PREFIX}{'_'.join(str(part) for part in fault['loc']).upper() or 'SETTINGS'}: {fault['msg']}"
+            ": ".join(
+                [*(f"{PREFIX}{part}".upper() for part in fault["loc"]), fault["msg"].removeprefix("Value error, ")]
+            )
             for fault in error.errors(include_input=False, include_url=False, include_context=False)
         ]
         raise SettingsError("; ".join(faults)) from None

@@ -72,6 +72,12 @@ def test_elsewhere_the_release_counter_is_in_the_data_folder() -> None:
         ("LOONSTROOM_PORT", "99999"),
         ("LOONSTROOM_WORKER_CONCURRENCY", "0"),
         ("LOONSTROOM_TYPO", "1"),
+        ("LOONSTROOM_LOG_LEVEL", "verbose"),
+        ("LOONSTROOM_PUBLIC_URL", "salaris.bakkerij"),
+        ("LOONSTROOM_PUBLIC_URL", "https://salaris.bakkerij?x=1"),
+        ("LOONSTROOM_PUBLIC_URL", "https://anna:geheim@salaris.bakkerij"),
+        ("LOONSTROOM_NMBRS_SOAP_URL", "http://nmbrs.voorbeeld/soap"),
+        ("LOONSTROOM_NMBRS_SOAP_URL", "nmbrs.voorbeeld"),
     ],
 )
 def test_a_bad_setting_is_named_and_not_shown(name: str, value: str) -> None:
@@ -82,6 +88,24 @@ def test_a_bad_setting_is_named_and_not_shown(name: str, value: str) -> None:
     assert name in str(caught.value)
     if len(value) > 5:
         assert value not in str(caught.value)
+
+
+def test_a_level_of_logging_is_taken_however_it_is_written() -> None:
+    """Small letters are as good as capitals."""
+    assert load_settings({"LOONSTROOM_LOG_LEVEL": "debug"}).log_level == "DEBUG"
+
+
+def test_a_fault_is_told_without_the_words_of_a_library() -> None:
+    """What a person reads begins with the setting that is wrong, and names none that does not exist."""
+    with pytest.raises(SettingsError) as one:
+        load_settings({"LOONSTROOM_LOG_LEVEL": "loud", "LOONSTROOM_PORT": "many"})
+    with pytest.raises(SettingsError) as several:
+        load_settings({"LOONSTROOM_ENVIRONMENT": "production"})
+
+    assert str(one.value).startswith("LOONSTROOM_PORT: ")
+    assert "; LOONSTROOM_LOG_LEVEL: choose one of DEBUG, INFO" in str(one.value)
+    assert "Value error" not in str(one.value) + str(several.value)
+    assert str(several.value).startswith("production needs LOONSTROOM_DATABASE_URL")
 
 
 @pytest.mark.parametrize("name", _SECRETS)
