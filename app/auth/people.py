@@ -166,14 +166,20 @@ def add_membership(
 
 def end_membership(session: Session, act: Act, *, user_id: UUID, organization_id: UUID, role: Role) -> None:
     """Take a role away. The last admin of an organization stays."""
+    membership = check_ending(session, user_id=user_id, organization_id=organization_id, role=role)
+    session.delete(membership)
+    session.flush()
+    _tell(session, act, organization_id, "member.removed", {"user_id": str(user_id), "role": role})
+
+
+def check_ending(session: Session, *, user_id: UUID, organization_id: UUID, role: Role) -> Membership:
+    """Return the membership, locked; refuse to take away what is not there, and the last admin."""
     lock_people(session, organization_id)
     membership = session.get(Membership, (user_id, organization_id, role), with_for_update=True)
     if membership is None:
         raise NotFound("This person does not have this role here.")
     _refuse_last_admin(session, membership)
-    session.delete(membership)
-    session.flush()
-    _tell(session, act, organization_id, "member.removed", {"user_id": str(user_id), "role": role})
+    return membership
 
 
 def _refuse_last_admin(session: Session, membership: Membership) -> None:

@@ -408,6 +408,11 @@ def confirm_account(
     def use(ctx: Context, session: Session, act: Act) -> dict[str, Any]:
         stated = Confirmation(holder_name=holder_name, authorised_person=authorised_person, evidence=evidence)
         row = accounts.confirm_account(ctx, session, _acting(session, act, email), account_id, stated)
+        if row is None:
+            message = (
+                "The account was suspended; two admins of the employer confirm it over the REST API, or one and a day."
+            )
+            raise Conflict(message)
         return {"id": row.id, "state": row.state}
 
     _show(_in_transaction(use), as_json=as_json)

@@ -116,22 +116,36 @@ class Confirmation:
 
 def confirm_account(
     ctx: Context, session: Session, actor: Actor, account_id: UUID, stated: Confirmation
-) -> DebtorAccount:
-    """Confirm an account. Without it no file is made on the account."""
+) -> DebtorAccount | None:
+    """Confirm an account: without it no file is made on it. None when it is suspended: that takes two people."""
     account = find_account(session, actor, account_id)
     actor.needs_employer_role(account.employer_id, Role.ADMIN)
     account = lock_accounts(session, {account.id})[account.id]
-    if account.state != AccountState.UNCONFIRMED:
-        raise Conflict(f"The account is {account.state} already.")
+    check_confirmation(account, stated)
+    if account.state == AccountState.SUSPENDED:
+        return None
+    return put_confirmation(ctx, session, account, stated, actor.as_history())
+
+
+def check_confirmation(account: DebtorAccount, stated: Confirmation) -> None:
+    """Refuse to confirm an account that is confirmed, or with a holder's name that no bank has."""
+    if account.state == AccountState.CONFIRMED:
+        raise Conflict("The account is confirmed already.")
     problems = _holder_problems(stated.holder_name)
     if problems:
         raise Invalid(errors=problems)
+
+
+def put_confirmation(
+    ctx: Context, session: Session, account: DebtorAccount, stated: Confirmation, actor: HistoryActor
+) -> DebtorAccount:
+    """Write a confirmation on a locked account; the caller has seen to the two people where it takes two."""
     account.holder_name = clean(stated.holder_name).text
     account.authorised_person, account.evidence = stated.authorised_person, stated.evidence
-    account.state, account.confirmed_at, account.confirmed_by = AccountState.CONFIRMED, ctx.now(), actor.user_id
+    account.state, account.confirmed_at, account.confirmed_by = AccountState.CONFIRMED, ctx.now(), actor.id
     session.add(account)
     details = {"authorised_person": stated.authorised_person, "evidence": stated.evidence}
-    _tell(ctx, session, actor.as_history(), account, "account.confirmed", details)
+    _tell(ctx, session, actor, account, "account.confirmed", details)
     _revise_pending(ctx, session, actor, account)
     return account
 
@@ -160,11 +174,11 @@ def change_account(
         "account.changed",
         {name: str(value) for name, value in changes.items()},
     )
-    _revise_pending(ctx, session, actor, account)
+    _revise_pending(ctx, session, actor.as_history(), account)
     return account
 
 
-def _revise_pending(ctx: Context, session: Session, actor: Actor, account: DebtorAccount) -> None:
+def _revise_pending(ctx: Context, session: Session, actor: HistoryActor, account: DebtorAccount) -> None:
     """Revise the pending batches on an account: their digest names its holder, schema and batch booking."""
     session.flush()
     batches = session.exec(
@@ -174,9 +188,7 @@ def _revise_pending(ctx: Context, session: Session, actor: Actor, account: Debto
         .with_for_update()
     ).all()
     for batch in batches:
-        change = revising.Change(
-            event="batch.account_changed", actor=actor.as_history(), values={"edited_by": actor.user_id}, details={}
-        )
+        change = revising.Change(event="batch.account_changed", actor=actor, values={"edited_by": actor.id}, details={})
         revising.revise(ctx, session, batch, change)
 
 

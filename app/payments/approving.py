@@ -256,7 +256,7 @@ def check_account(account: DebtorAccount) -> None:
     if account.state != AccountState.CONFIRMED:
         raise AccountNotConfirmed(
             f"The account is {account.state}. An employer admin confirms it with "
-            f"POST /v1/debtor-accounts/{account.id}/confirmation."
+            f"POST /v1/debtor-accounts/{account.id}/confirmation; one that was suspended takes two of them, or a day."
         )
 
 

@@ -21,6 +21,7 @@ PROPOSALS: Mapping[str, str] = {
     "hold_lifting": "blokkade opheffen",
     "approval_policy": "aantal goedkeurders wijzigen",
     "link_change": "koppeling van de administratie wijzigen",
+    "account_resumed": "opgeschorte betaalrekening weer bevestigen",
     "member_added": "gebruiker toevoegen",
     "member_removed": "gebruiker verwijderen",
     "retention": "bewaartermijnen inkorten",

@@ -22,13 +22,15 @@ from app.core.clock import amsterdam_date
 from app.core.database import transaction
 from app.core.errors import AppError, Conflict, NotFound, Unavailable
 from app.core.history import SYSTEM, HistoryActor
-from app.payments import connections, holds, policies, releasing, reopening, retention, statements
+from app.payments import accounts, connections, holds, policies, releasing, reopening, retention, statements
+from app.payments.accounts import Confirmation
 from app.payments.context import Context
 from app.payments.deciding import AnotherPersonNeeded
-from app.payments.locks import lock_batch
+from app.payments.locks import lock_accounts, lock_batch
 from app.payments.models import (
     AdministrationLink,
     CreditTransfer,
+    DebtorAccount,
     Hold,
     HoldScope,
     PaymentBatch,
@@ -318,9 +320,36 @@ def _change_link(ctx: Context, session: Session, wanted: Wanted, actor: HistoryA
     connections.change_link(ctx, session, link, connections.link_from(wanted.payload), actor)
 
 
+def _stated(wanted: Wanted) -> Confirmation:
+    return Confirmation(**wanted.payload)
+
+
+def _check_resuming(ctx: Context, session: Session, wanted: Wanted) -> UUID:
+    del ctx
+    account = session.get(DebtorAccount, wanted.target)
+    if account is None:
+        raise NotFound("No such debtor account.")
+    accounts.check_confirmation(account, _stated(wanted))
+    return account.employer_id
+
+
+def _resume(ctx: Context, session: Session, wanted: Wanted, actor: HistoryActor) -> None:
+    account = lock_accounts(session, {wanted.target})[wanted.target]
+    accounts.put_confirmation(ctx, session, account, _stated(wanted), actor)
+
+
 def _check_member(ctx: Context, session: Session, wanted: Wanted) -> UUID:
     del ctx
     return _lock_settings(session, UUID(wanted.payload["organization_id"]))
+
+
+def _check_removal(ctx: Context, session: Session, wanted: Wanted) -> UUID:
+    del ctx
+    organization_id = UUID(wanted.payload["organization_id"])
+    people.check_ending(
+        session, user_id=wanted.target, organization_id=organization_id, role=Role(wanted.payload["role"])
+    )
+    return organization_id
 
 
 def _add_member(ctx: Context, session: Session, wanted: Wanted, actor: HistoryActor) -> None:
@@ -368,6 +397,7 @@ LINE_RELEASE = "line_release"
 HOLD_LIFTING = "hold_lifting"
 APPROVAL_POLICY = "approval_policy"
 LINK_CHANGE = "link_change"
+ACCOUNT_RESUMED = "account_resumed"
 MEMBER_ADDED = "member_added"
 MEMBER_REMOVED = "member_removed"
 RETENTION = "retention"
@@ -380,7 +410,8 @@ KINDS: Mapping[str, Kind] = {
     HOLD_LIFTING: _frees(_check_hold, _lift),
     APPROVAL_POLICY: _sets(_check_tiers, _set_tiers),
     LINK_CHANGE: _sets(_check_link, _change_link),
+    ACCOUNT_RESUMED: _sets(_check_resuming, _resume),
     MEMBER_ADDED: _sets(_check_member, _add_member),
-    MEMBER_REMOVED: _sets(_check_member, _remove_member),
+    MEMBER_REMOVED: _sets(_check_removal, _remove_member),
     RETENTION: _sets(_check_terms, _set_terms),
 }

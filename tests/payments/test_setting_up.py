@@ -7,6 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.auth.models import OrganizationKind, Role
+from app.payments import two_people
 from app.payments.context import Context
 from tests.support.clock import FakeClock
 from tests.support.house import (
@@ -96,6 +97,42 @@ def test_a_suspended_account_pays_nothing_more(house: House) -> None:
 
     assert house.boss.approve(house.batch(waiting["id"])).json()["code"] == "account_not_confirmed"
     assert house.boss.get(f"/v1/payment-batches/{approved['id']}/file").status_code == 409
+
+
+_STATED = {"holder_name": "Bakkerij Jansen B.V.", "authorised_person": "J. Jansen", "evidence": "Bank statement"}
+
+
+def _suspended(house: House) -> str:
+    """Suspend the account; return the path of its confirmation."""
+    house.boss.call("PATCH", f"/v1/debtor-accounts/{house.account_id}", json={"state": "suspended"})
+    return f"/v1/debtor-accounts/{house.account_id}/confirmation"
+
+
+def test_a_suspended_account_comes_back_by_two_admins(house: House) -> None:
+    """One admin asks and nothing is paid; the same person does not complete it, a second one who says the same does."""
+    second = add_person(house.ctx, house.client, house.employer_id, (Role.ADMIN,), email="second@jansen.example")
+    path = _suspended(house)
+
+    asked, again = (house.boss.post(path, _STATED) for _ in range(2))
+    waiting = house.boss.approve(house.uploaded_batch())
+    confirmed = second.post(path, _STATED)
+
+    assert (asked.status_code, again.status_code, asked.json()["kind"]) == (202, 202, "account_resumed")
+    assert waiting.json()["code"] == "account_not_confirmed"
+    assert (confirmed.status_code, confirmed.json()["state"]) == (201, "confirmed")
+    assert house.boss.post(path, _STATED).status_code == 409
+
+
+def test_a_suspended_account_comes_back_after_a_day(house: House, clock: FakeClock) -> None:
+    """Where there is one admin a day stands in for the second, and not a minute less."""
+    path = _suspended(house)
+    house.boss.post(path, _STATED)
+    clock.forward(hours=23, minutes=59)
+    early = two_people.apply_due(house.ctx)
+    clock.forward(minutes=1)
+
+    assert (early, two_people.apply_due(house.ctx)) == (0, 1)
+    assert house.boss.get(f"/v1/debtor-accounts/{house.account_id}").json()["state"] == "confirmed"
 
 
 @pytest.mark.parametrize(

@@ -395,6 +395,27 @@ def test_removing_a_role_waits_too(house: House, ctx: Context, clock: FakeClock,
     assert person.email not in left
 
 
+def test_the_last_admin_cannot_ask_to_leave(house: House) -> None:
+    """It could not be done when its day is over, so it is refused when it is asked."""
+    path = f"/v1/employers/{house.employer_id}/members/{house.boss.id}"
+
+    refused = house.boss.call("DELETE", path, params={"role": "admin"})
+
+    assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
+    assert house.boss.get("/v1/proposals").json() == []
+
+
+def test_a_role_is_not_asked_for_a_day_that_is_over(house: House) -> None:
+    """A deputy whose last day was yesterday would never be one; today is possible."""
+    body = {"email": "deputy@jansen.example", "name": "Deputy", "role": "approver"}
+    path = f"/v1/employers/{house.employer_id}/members"
+
+    refused, asked = (house.boss.post(path, {**body, "ends_on": day}) for day in ("2026-11-17", "2026-11-18"))
+
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/ends_on")
+    assert asked.status_code == 202
+
+
 @pytest.mark.parametrize("how", ["a day", "another admin"])
 def test_settings_asked_by_who_is_no_admin_any_more_do_not_count(
     house: House, ctx: Context, clock: FakeClock, how: str

@@ -1,5 +1,6 @@
 """Debtor accounts and their limits, and the bank days."""
 
+from dataclasses import asdict
 from datetime import date, timedelta
 from typing import Annotated, Any
 from uuid import UUID
@@ -8,20 +9,23 @@ from fastapi import Query, Request, Response
 from sqlmodel import Session
 
 from app.auth.actor import Actor
-from app.auth.models import Scope
+from app.auth.models import ProposalOutcome, Scope
+from app.auth.proposals import AnotherProposalOpen
 from app.auth.web import ActorDep, SessionDep
 from app.core.clock import amsterdam_date
 from app.core.errors import Conflict, Invalid, NotFound, Problem
 from app.core.idempotency import KeyReused
 from app.core.web import answer, now_of, problems, router
-from app.payments import accounts, bank_profiles, calendar
+from app.payments import accounts, bank_profiles, calendar, two_people
 from app.payments.accounts import Confirmation, LimitSetting, NewAccount
 from app.payments.api import schemas, views
+from app.payments.api.bank import WAITING
 from app.payments.api.common import ContextDep, KeyDep, attempt_of, dump, once
 from app.payments.context import Context
 from app.payments.limits import LimitKind
 from app.payments.models import DebtorAccount
-from app.payments.visibility import Viewer, require_salaries, visibility
+from app.payments.two_people import Wanted
+from app.payments.visibility import SalariesHidden, Viewer, require_salaries, visibility
 
 routes = router(prefix="/v1", tags=["debtor accounts"])
 _MOST_DAYS = 400
@@ -111,7 +115,7 @@ def change_account(
     "/debtor-accounts/{account_id}/confirmation",
     status_code=201,
     response_model=schemas.DebtorAccountOut,
-    responses=problems(Conflict, KeyReused),
+    responses={**problems(Conflict, KeyReused, AnotherProposalOpen), **WAITING},
 )
 def confirm_account(
     request: Request,
@@ -122,19 +126,39 @@ def confirm_account(
     account_id: UUID,
     body: schemas.NewConfirmation,
 ) -> Response:
-    """Confirm an account: the holder as the bank has it, who is authorised, on what evidence."""
+    """Confirm an account: the holder as the bank has it, who is authorised, on what evidence.
+
+    An account that was suspended waits for a second admin who confirms the same, or for a day.
+    """
     actor.needs_scope(Scope.PREPARE)
     stated = Confirmation(
         holder_name=body.holder_name, authorised_person=body.authorised_person, evidence=body.evidence
     )
 
     def act() -> tuple[int, dict[str, Any]]:
-        return 201, _account(accounts.confirm_account(ctx, session, actor, account_id, stated))
+        row = accounts.confirm_account(ctx, session, actor, account_id, stated)
+        return _resumed(ctx, session, actor, account_id, stated) if row is None else (201, _account(row))
 
     return once(session, attempt_of(request, ctx, actor, key, body), act)
 
 
-@routes.get("/debtor-accounts/{account_id}/payment-limit", response_model=schemas.LimitsOut, responses=problems())
+def _resumed(
+    ctx: Context, session: Session, actor: Actor, account_id: UUID, stated: Confirmation
+) -> tuple[int, dict[str, Any]]:
+    wanted = Wanted(
+        kind=two_people.ACCOUNT_RESUMED, target=account_id, reason="no longer suspended", payload=asdict(stated)
+    )
+    proposal = two_people.act(ctx, session, actor, wanted)
+    if proposal.outcome == ProposalOutcome.APPLIED:
+        return 201, _account(session.get_one(DebtorAccount, account_id))
+    return 202, dump(views.proposals_out(session, actor, [proposal])[0])
+
+
+@routes.get(
+    "/debtor-accounts/{account_id}/payment-limit",
+    response_model=schemas.LimitsOut,
+    responses=problems(SalariesHidden),
+)
 def get_limits(
     ctx: ContextDep,
     actor: ActorDep,

@@ -10,10 +10,11 @@ from app.auth import people, proposals
 from app.auth.actor import Actor
 from app.auth.models import Membership, Proposal, ProposalOutcome, Role, Scope, User
 from app.auth.people import Act
+from app.auth.proposals import AnotherProposalOpen
 from app.auth.web import ActorDep, SessionDep
 from app.core.clock import amsterdam_date
 from app.core.columns import any_of
-from app.core.errors import Conflict, NotFound
+from app.core.errors import Conflict, Invalid, NotFound, Problem
 from app.core.idempotency import KeyReused
 from app.core.web import answer, problems, router
 from app.payments import policies, tiers, two_people
@@ -22,6 +23,8 @@ from app.payments.api.bank import WAITING
 from app.payments.api.common import ContextDep, KeyDep, attempt_of, dump, once
 from app.payments.api.schemas import money
 from app.payments.context import Context
+from app.payments.deciding import AnotherPersonNeeded
+from app.payments.errors import NotAllowedNow
 from app.payments.two_people import Wanted
 
 routes = router(prefix="/v1", tags=["people and approvals"])
@@ -55,7 +58,7 @@ def get_policy(ctx: ContextDep, actor: ActorDep, session: SessionDep, employer_i
 @routes.put(
     "/employers/{employer_id}/approval-policy",
     response_model=schemas.PolicyOut,
-    responses={**problems(Conflict), **WAITING},
+    responses={**problems(Conflict, AnotherProposalOpen), **WAITING},
 )
 def put_policy(
     ctx: ContextDep, actor: ActorDep, session: SessionDep, employer_id: UUID, body: schemas.PolicyIn
@@ -109,7 +112,7 @@ def _member(membership: Membership, user: User) -> schemas.MemberOut:
     "/employers/{employer_id}/members",
     status_code=201,
     response_model=schemas.ProposalOut,
-    responses={**problems(Conflict, KeyReused), **WAITING},
+    responses={**problems(Conflict, KeyReused, AnotherProposalOpen), **WAITING},
 )
 def add_member(
     request: Request,
@@ -123,6 +126,9 @@ def add_member(
     """Ask for a role for a person, for a deputy until a day. A second admin, or a day, makes it so."""
     actor.needs_scope(Scope.PREPARE)
     actor.needs_employer_role(employer_id, Role.ADMIN)
+    if body.ends_on is not None and body.ends_on < amsterdam_date(ctx.now()):
+        message = "The last day of a role is today or later; DELETE takes a role away."
+        raise Invalid(errors=[Problem(pointer="/ends_on", code="date_in_past", message=message)])
 
     def act() -> tuple[int, dict[str, Any]]:
         person = Act(actor=actor.as_history(), now=ctx.now(), new_id=ctx.new_id)
@@ -151,7 +157,7 @@ def _proposed(session: Session, actor: Actor, proposal: Proposal) -> tuple[int, 
 @routes.delete(
     "/employers/{employer_id}/members/{user_id}",
     response_model=schemas.ProposalOut,
-    responses={**problems(Conflict), **WAITING},
+    responses={**problems(Conflict, AnotherProposalOpen), **WAITING},
 )
 def remove_member(
     ctx: ContextDep,
@@ -235,7 +241,7 @@ def list_proposals(
     "/proposals/{proposal_id}/confirmation",
     status_code=201,
     response_model=schemas.ProposalOut,
-    responses=problems(Conflict, KeyReused),
+    responses=problems(Conflict, NotAllowedNow, KeyReused, AnotherPersonNeeded),
 )
 def confirm_proposal(
     request: Request, ctx: ContextDep, actor: ActorDep, session: SessionDep, key: KeyDep, proposal_id: UUID
