@@ -1,26 +1,12 @@
 """Who is asking, and what they may see and do. All that is shown or changed goes through one of these questions."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
 from app.auth.models import Role, Scope
-from app.core.errors import Forbidden, NotFound
+from app.core.errors import NotFound, RoleMissing, ScopeMissing
 from app.core.history import HistoryActor
-
-
-class ScopeMissing(Forbidden):
-    """The token may not be used for this."""
-
-    code = "scope_missing"
-    title = "The token lacks a scope"
-
-
-class RoleMissing(Forbidden):
-    """This person does not have the role that this needs."""
-
-    code = "role_missing"
-    title = "This needs another role"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +56,7 @@ class Actor:
         if employer_id not in self.readable_employers:
             raise NotFound("No such employer.")
         if not self.roles_at(employer_id) & set(roles):
-            raise RoleMissing(f"This needs one of the roles {', '.join(sorted(roles))} at the employer.")
+            raise RoleMissing(f"This needs {_one_of(roles)} at the employer.")
 
     def needs_membership_role(self, organization_id: UUID, *roles: str) -> None:
         """Refuse when none of these roles is held in the organization itself."""
@@ -78,8 +64,13 @@ class Actor:
         if held is None:
             raise NotFound("No such organization.")
         if not held & set(roles):
-            raise RoleMissing(f"This needs one of the roles {', '.join(sorted(roles))} in the organization.")
+            raise RoleMissing(f"This needs {_one_of(roles)} in the organization.")
 
     def as_history(self) -> HistoryActor:
         """Return how this person stands in the history."""
         return HistoryActor(kind="user", id=self.user_id, name=self.name, token_id=self.token_id)
+
+
+def _one_of(roles: Collection[str]) -> str:
+    named = ", ".join(sorted(roles))
+    return f"one of the roles {named}" if len(roles) > 1 else f"the role {named}"

@@ -59,6 +59,20 @@ class Forbidden(AppError):
     title = "Not allowed"
 
 
+class ScopeMissing(Forbidden):
+    """The token may not be used for this."""
+
+    code = "scope_missing"
+    title = "The token lacks a scope"
+
+
+class RoleMissing(Forbidden):
+    """This person does not have the role that this needs."""
+
+    code = "role_missing"
+    title = "This needs another role"
+
+
 class Unauthenticated(AppError):
     """No token, or one that is unknown, ended or revoked."""
 

@@ -27,12 +27,13 @@ from app.core.errors import (
     AppError,
     BadRequest,
     Conflict,
-    Forbidden,
     InternalError,
     Invalid,
     NotFound,
     PreconditionRequired,
     Problem,
+    RoleMissing,
+    ScopeMissing,
     TooManyRequests,
     Unauthenticated,
     Unavailable,
@@ -81,7 +82,7 @@ PROBLEM_CONTENT = {PROBLEM: {"schema": _problem_schema()}}
 def problems(*errors: type[AppError]) -> dict[int | str, dict[str, Any]]:
     """Return the `responses=` of a route for these errors, those that any route can give included."""
     always: tuple[type[AppError], ...] = (
-        *(BadRequest, Unauthenticated, Forbidden, NotFound),
+        *(BadRequest, Unauthenticated, RoleMissing, ScopeMissing, NotFound),
         *(Invalid, UnsupportedMediaType, TooManyRequests),
     )
     repeated = (AnswerErased,) if KeyReused in errors else ()
@@ -132,7 +133,7 @@ _MESSAGES = {
     "string_too_long": "This text is too long: {max_length} characters at most.",
     "too_short": "Give at least {min_length}.",
     "too_long": "Give at most {max_length}.",
-    "string_type": "Write a text.",
+    "string_type": "Write a text, in quotes.",
     "int_type": "Write a whole number.",
     "int_parsing": "Write a whole number.",
     "bool_type": "Write true or false.",
@@ -162,10 +163,12 @@ def _from_validation(error: RequestValidationError) -> Invalid:
         kind = str(each["type"])
         # Of the context only what a message names is used: figures and words of our own schema, never the input.
         message = _MESSAGES.get(kind, "This value is not valid here.").format_map(each.get("ctx") or {})
+        if kind == "missing" and not path and place == "body":
+            message = "Send a JSON object as body."
         if kind == "value_error":
             message = str(each["msg"]).removeprefix("Value error, ")
         found.append(Problem(pointer=pointer, code=kind, message=message))
-    return Invalid("The request is not valid.", errors=found)
+    return Invalid(errors=found)
 
 
 def _named(part: str | int) -> str:

@@ -7,10 +7,10 @@ from uuid import UUID
 from sqlmodel import Session, select
 
 from app.auth import proposals
-from app.auth.actor import Actor, RoleMissing
+from app.auth.actor import Actor
 from app.auth.models import Role
 from app.core.clock import amsterdam_date
-from app.core.errors import Conflict, Forbidden, Invalid, NotFound, PreconditionFailed, Problem
+from app.core.errors import Conflict, Forbidden, Invalid, NotFound, PreconditionFailed, Problem, RoleMissing
 from app.payments import bank_profiles, calendar, line_rows, receiving, revising
 from app.payments.context import Context
 from app.payments.errors import ExecutionDateImpossible, NotABankDay

@@ -88,7 +88,7 @@ def lines_of(session: Session, batch: PaymentBatch, said: Said) -> list[CreditTr
     rows = list(session.exec(statement))
     missing = set(said.transfer_ids or ()) - {row.id for row in rows}
     if missing:
-        message = f"{len(missing)} of these lines are not open in a file of this batch."
+        message = f"Of the lines named here, {len(missing)} stand in no file of this batch, or are not open any more."
         raise Invalid(errors=[Problem(pointer="/transfer_ids", code="transfer", message=message)])
     if not rows:
         raise NotAllowedNow("No line of this batch is open at the bank.")

@@ -135,7 +135,11 @@ def _read(data: bytes) -> SourceBatch:
         raise DocumentUnreadable(fault.explanation, extra={"reason": fault.code}) from fault
     problems = totals_problems(document)
     if problems:
-        raise TotalsDiffer("Nothing was made of this file.", errors=problems)
+        raise TotalsDiffer(
+            "The own totals of the file do not add up, so nothing was made of it. Do not take it to the bank either: "
+            "export it again, or ask the payroll office.",
+            errors=problems,
+        )
     if not document.transfers:
         raise DocumentUnreadable("The file holds no payments.", extra={"reason": "no_payments"})
     return document

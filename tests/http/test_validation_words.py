@@ -32,6 +32,17 @@ def test_a_refused_value_is_told_with_its_rule(
     assert _CANARY not in answer.text
 
 
+def test_the_detail_says_what_the_errors_say(house: House) -> None:
+    """Who shows only the sentence to a person shows the field and the rule; without any body, what to send."""
+    path = f"/v1/employers/{house.employer_id}/debtor-accounts"
+
+    wrong = house.boss.post(path, {"iban": 5, "holder_name": "J"}).json()
+    nothing = house.boss.call("POST", path).json()
+
+    assert wrong["detail"] == "/iban: Write a text, in quotes."
+    assert nothing["detail"] == "/: Send a JSON object as body."
+
+
 def test_a_number_in_the_address_is_told_with_its_rule(house: House) -> None:
     """A page size of nothing is refused with the smallest that is possible."""
     (problem,) = house.boss.get("/v1/payment-batches?limit=0").json()["errors"]

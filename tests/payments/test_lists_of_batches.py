@@ -78,3 +78,21 @@ def test_neither_a_page_nor_the_sweep_reads_the_bytes_of_files(house: House) -> 
     assert [len(batch["files"]) for batch in page] == [1, 1, 1]
     assert [each for each in (*listed, *swept) if "content_sealed" in each] == []
     assert len([each for each in swept if each.startswith("SELECT payment_file")]) == 1
+
+
+def test_findings_come_in_pages_without_gap_or_repeat(house: House) -> None:
+    """A batch may have as many findings as lines: whoever follows the links reads each once, in the same order."""
+    rows = [Line(**{**vars(row), "name": f"{row.name} ✓"}) for row in lines(4)]
+    batch = house.uploaded_batch(document(rows))
+    whole = house.findings(batch["id"])
+    path: str | None = f"/v1/payment-batches/{batch['id']}/findings?limit=3"
+
+    read: list[dict[str, Any]] = []
+    while path is not None:
+        page = house.boss.get(path)
+        assert 0 < len(page.json()) <= 3
+        read += page.json()
+        path = page.links.get("next", {}).get("url")
+
+    assert len(whole) > 4
+    assert read == whole

@@ -5,11 +5,12 @@ from uuid import UUID, uuid4
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.orm import configure_mappers
 
-from app.auth.actor import Actor, RoleMissing, ScopeMissing
+from app.auth.actor import Actor
 from app.auth.models import Scope
 from app.core.database import transaction
-from app.core.errors import NotFound
+from app.core.errors import NotFound, RoleMissing, ScopeMissing
 from app.core.history import SYSTEM
 from app.payments.context import Context
 from app.payments.errors import NotAllowedNow
@@ -18,6 +19,7 @@ from app.payments.not_now import explain
 from app.payments.transitions import MOVES, RULES, Action, Move, MovedMeanwhile, authorise, move, reasons_against
 from tests.support.house import House
 
+configure_mappers()  # rows are made here without a session, also when these tests run alone
 EMPLOYER = uuid4()
 DIRECT = ("admin", "approver", "auditor")
 THROUGH_OFFICE = ("admin", "preparer")

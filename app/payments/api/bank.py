@@ -9,6 +9,7 @@ from sqlmodel import Session
 
 from app.auth.actor import Actor
 from app.auth.models import Proposal, ProposalOutcome, Scope
+from app.auth.proposals import AnotherProposalOpen
 from app.auth.web import ActorDep, SessionDep
 from app.core import idempotency
 from app.core.database import transaction
@@ -36,20 +37,26 @@ from app.payments.api.common import (
     once,
     xml_body,
 )
-from app.payments.approving import visible_batch
+from app.payments.approving import AccountNotConfirmed, visible_batch
 from app.payments.bank_reports import NotOurFile, ReportUnreadable
 from app.payments.comparing_files import FileUnreadable, NotOurs
 from app.payments.context import Context
-from app.payments.delivering import DOWNLOAD, Asked, HandedIn, HashDiffers
+from app.payments.delivering import DOWNLOAD, Asked, DryRunOnly, ExecutionDatePassed, HandedIn, HashDiffers
 from app.payments.errors import NotAllowedNow
+from app.payments.holds import Held
 from app.payments.models import CreditTransfer, PaymentBatch
+from app.payments.releasing import StillClaimed
+from app.payments.restored import ReleaseNotRecorded
 from app.payments.retention import Erased
-from app.payments.statements import RELEASING, Fact, Said
-from app.payments.transitions import Action, authorise, require_rights
+from app.payments.statements import RELEASING, Fact, Said, TooEarly
+from app.payments.transitions import Action, MovedMeanwhile, authorise, require_rights
 from app.payments.two_people import Wanted
 
 routes = router(prefix="/v1", tags=["files and the bank"])
-_CHANGES = (PreconditionFailed, PreconditionRequired, Conflict, KeyReused)
+_ACTS = (Conflict, NotAllowedNow, MovedMeanwhile, KeyReused)
+_TWO_PEOPLE = (*_ACTS, AnotherProposalOpen)
+# A file that leaves for the first time, or again.
+_AGAINST_RELEASE = (Held, AccountNotConfirmed, ExecutionDatePassed, DryRunOnly, ReleaseNotRecorded)
 WAITING: dict[int | str, dict[str, Any]] = {
     202: {"model": schemas.ProposalOut, "description": "Asked for; it waits for a second person"}
 }
@@ -80,7 +87,7 @@ def list_files(ctx: ContextDep, actor: ActorDep, session: SessionDep, batch_id: 
 
 
 _FILE_RESPONSES: dict[int | str, dict[str, Any]] = {
-    **problems(Conflict, Erased),
+    **problems(Conflict, NotAllowedNow, Erased, *_AGAINST_RELEASE),
     200: {"content": {"application/xml": {}}, "description": "The stored bytes"},
 }
 
@@ -132,7 +139,7 @@ def _hand_out(ctx: Context, session: Session, actor: Actor, batch_id: UUID, aske
     "/payment-batches/{batch_id}/deliveries",
     status_code=201,
     response_model=schemas.BatchOut,
-    responses=problems(*_CHANGES),
+    responses=problems(*_ACTS, PreconditionFailed, PreconditionRequired, HashDiffers, *_AGAINST_RELEASE),
 )
 @notes_refusals(Action.DELIVER)
 def deliver(
@@ -176,7 +183,7 @@ def deliver(
     "/payment-batches/{batch_id}/withdrawals",
     status_code=201,
     response_model=schemas.BatchOut,
-    responses={**problems(*_CHANGES, NotAllowedNow), **WAITING},
+    responses={**problems(*_TWO_PEOPLE), **WAITING},
 )
 @notes_refusals(Action.WITHDRAW)
 def withdraw(
@@ -206,7 +213,7 @@ def withdraw(
     "/payment-batches/{batch_id}/statements",
     status_code=201,
     response_model=schemas.BatchOut,
-    responses={**problems(*_CHANGES, NotAllowedNow), **WAITING},
+    responses={**problems(*_TWO_PEOPLE, TooEarly), **WAITING},
 )
 @notes_refusals(Action.STATE)
 def state(
@@ -337,7 +344,7 @@ def compare_file(
     "/transfers/{transfer_id}/return",
     status_code=201,
     response_model=schemas.BatchOut,
-    responses={**problems(Conflict, KeyReused, NotAllowedNow), **WAITING},
+    responses={**problems(*_TWO_PEOPLE, Erased), **WAITING},
 )
 def return_line(
     request: Request,
@@ -375,7 +382,7 @@ def visible_line(session: Session, actor: Actor, transfer_id: UUID) -> CreditTra
 
 
 @routes.post(
-    "/payment-batches/{batch_id}/holds", status_code=201, response_model=schemas.BatchOut, responses=problems(*_CHANGES)
+    "/payment-batches/{batch_id}/holds", status_code=201, response_model=schemas.BatchOut, responses=problems(*_ACTS)
 )
 def hold(
     request: Request,
@@ -400,7 +407,7 @@ def hold(
     "/payment-batches/{batch_id}/holds/{hold_id}/lifting",
     status_code=201,
     response_model=schemas.BatchOut,
-    responses={**problems(*_CHANGES), **WAITING},
+    responses={**problems(*_TWO_PEOPLE), **WAITING},
 )
 @notes_refusals(Action.LIFT_HOLD)
 def lift_hold(
@@ -431,7 +438,7 @@ def lift_hold(
     "/payment-batches/{batch_id}/transfers/{transfer_id}/release",
     status_code=201,
     response_model=schemas.BatchOut,
-    responses={**problems(*_CHANGES, NotAllowedNow), **WAITING},
+    responses={**problems(*_TWO_PEOPLE, StillClaimed), **WAITING},
 )
 def release_line(
     request: Request,

@@ -12,6 +12,7 @@ from sqlmodel import Session, col, select
 
 from app.auth.actor import Actor
 from app.auth.models import Scope
+from app.auth.pins import PinChangedRecently, PinIncorrect, PinLocked, PinNotSet
 from app.auth.web import ActorDep, SessionDep
 from app.core import idempotency
 from app.core.clock import AMSTERDAM, amsterdam_date
@@ -30,28 +31,49 @@ from app.payments.api.common import (
     notes_refusals,
     once,
 )
-from app.payments.approving import Wish, visible_batch
+from app.payments.approving import (
+    AccountNotConfirmed,
+    AcknowledgementNeeded,
+    AlreadyApprovedByYou,
+    NothingToPay,
+    RunNotLocked,
+    Wish,
+    visible_batch,
+)
 from app.payments.attention import last_day_without_proof
 from app.payments.context import Context
-from app.payments.deciding import AnotherPersonNeeded, Edit, LineDecision
+from app.payments.deciding import AnotherPersonNeeded, Edit, LineDecision, TwoPeopleNeeded
+from app.payments.doubles import PaidMeanwhile
 from app.payments.errors import (
     AlreadyClaimed,
     BatchChanged,
     CanonicalChanged,
     ExecutionDateImpossible,
+    FileCheckFailed,
+    FileContentRefused,
     LimitNotSet,
     NotABankDay,
     NotAllowedNow,
     PaymentLimitExceeded,
     SourceUnreachable,
 )
+from app.payments.freshness import SourceChanged
+from app.payments.holds import Held
 from app.payments.models import BankStatus, BatchStatus, CreditTransfer, Finding, LinkMode, PaymentBatch, PaymentFile
 from app.payments.retention import Erased, refuse_erased
-from app.payments.transitions import Action, require_rights
-from app.payments.visibility import require_salaries
+from app.payments.transitions import Action, MovedMeanwhile, require_rights
+from app.payments.visibility import SalariesHidden, require_salaries
 
 routes = router(prefix="/v1", tags=["payment batches"])
-_CHANGES = (PreconditionFailed, PreconditionRequired, Conflict, KeyReused)
+_CHANGES = (PreconditionFailed, PreconditionRequired, Conflict, NotAllowedNow, MovedMeanwhile)
+_ACTS = (*_CHANGES, KeyReused)
+_PIN = (PinIncorrect, PinLocked, PinNotSet, PinChangedRecently)
+# Everything that can stand in the way of an approval, beside what stands in the way of any act.
+_AGAINST_APPROVING = (
+    *(*_PIN, BatchChanged, SourceChanged, SourceUnreachable, PaidMeanwhile, AlreadyApprovedByYou, AlreadyClaimed),
+    *(NothingToPay, Held, AccountNotConfirmed, RunNotLocked, AcknowledgementNeeded, LimitNotSet, PaymentLimitExceeded),
+    *(NotABankDay, ExecutionDateImpossible, FileContentRefused, FileCheckFailed),
+)
 
 
 def _body(ctx: Context, session: Session, actor: Actor, batch: PaymentBatch) -> dict[str, Any]:
@@ -199,7 +221,7 @@ def list_transfers(
 @routes.patch(
     "/payment-batches/{batch_id}/transfers/{transfer_id}",
     response_model=schemas.TransferOut,
-    responses=problems(*_CHANGES),
+    responses=problems(*_CHANGES, TwoPeopleNeeded),
 )
 def change_transfer(
     ctx: ContextDep,
@@ -221,24 +243,35 @@ def change_transfer(
 
 
 @routes.get("/payment-batches/{batch_id}/findings", response_model=list[schemas.FindingOut], responses=problems())
-def list_findings(ctx: ContextDep, actor: ActorDep, session: SessionDep, batch_id: UUID) -> Response:
-    """Return every finding on the batch and its lines: what is wrong, where, and what to do."""
+def list_findings(
+    ctx: ContextDep,
+    actor: ActorDep,
+    session: SessionDep,
+    batch_id: UUID,
+    after: Annotated[int, Query(ge=0, le=10_000_000, description="How many findings were seen already")] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
+) -> Response:
+    """Return the findings on the batch and then on its lines: what is wrong, where, and what to do."""
     actor.needs_scope(Scope.READ)
     batch = visible_batch(session, actor, batch_id)
     rows = session.exec(
         select(Finding, CreditTransfer.position)
         .join(CreditTransfer, col(CreditTransfer.id) == col(Finding.transfer_id), isouter=True)
         .where(Finding.batch_id == batch.id)
-        .order_by(col(CreditTransfer.position).nulls_first(), col(Finding.code))
-    )
+        .order_by(col(CreditTransfer.position).nulls_first(), col(Finding.code), col(Finding.id))
+        .offset(after)
+        .limit(limit + 1)
+    ).all()
     seen = revealing.seen_by(ctx, session, actor, batch)
-    return answer(200, [dump(views.finding_out(row, position, seen)) for row, position in rows])
+    path = f"/v1/payment-batches/{batch.id}/findings?after={after + limit}&limit={limit}"
+    headers = {"Link": f'<{path}>; rel="next"'} if len(rows) > limit else {}
+    return answer(200, [dump(views.finding_out(row, position, seen)) for row, position in rows[:limit]], **headers)
 
 
 @routes.post(
     "/payment-batches/{batch_id}/findings/{finding_id}/acknowledgement",
     response_model=schemas.FindingOut,
-    responses=problems(Conflict, KeyReused, AnotherPersonNeeded),
+    responses=problems(Conflict, NotAllowedNow, KeyReused, AnotherPersonNeeded),
 )
 def acknowledge(
     request: Request,
@@ -267,17 +300,7 @@ def acknowledge(
     "/payment-batches/{batch_id}/approvals",
     status_code=201,
     response_model=schemas.BatchOut,
-    responses=problems(
-        *_CHANGES,
-        BatchChanged,
-        NotAllowedNow,
-        AlreadyClaimed,
-        LimitNotSet,
-        PaymentLimitExceeded,
-        NotABankDay,
-        ExecutionDateImpossible,
-        SourceUnreachable,
-    ),
+    responses=problems(*_ACTS, *_AGAINST_APPROVING),
 )
 @notes_refusals(Action.APPROVE)
 def approve(
@@ -326,7 +349,7 @@ def _without_pin(body: schemas.NewApproval) -> _Digest:
     return _Digest(digest=body.digest, without_source=body.approve_without_source)
 
 
-@routes.post("/approvals", response_model=schemas.ApprovalsOut, responses=problems(Conflict, KeyReused))
+@routes.post("/approvals", response_model=schemas.ApprovalsOut, responses=problems(Conflict, KeyReused, *_PIN))
 def approve_several(
     request: Request, ctx: ContextDep, actor: ActorDep, key: KeyDep, body: schemas.NewApprovals
 ) -> Response:
@@ -370,7 +393,7 @@ def _approve_one(ctx: Context, actor: Actor, item: schemas.ApprovalItem) -> dict
 @routes.delete(
     "/payment-batches/{batch_id}/approvals/mine",
     response_model=schemas.BatchOut,
-    responses=problems(Conflict),
+    responses=problems(Conflict, NotAllowedNow, MovedMeanwhile),
 )
 @notes_refusals(Action.RECALL)
 def recall(ctx: ContextDep, actor: ActorDep, session: SessionDep, batch_id: UUID) -> Response:
@@ -383,7 +406,7 @@ def recall(ctx: ContextDep, actor: ActorDep, session: SessionDep, batch_id: UUID
 @routes.post(
     "/payment-batches/{batch_id}/reissue",
     response_model=schemas.BatchOut,
-    responses=problems(*_CHANGES, NotABankDay, ExecutionDateImpossible, NotAllowedNow),
+    responses=problems(*_ACTS, NotABankDay, ExecutionDateImpossible),
 )
 @notes_refusals(Action.REISSUE)
 def reissue(
@@ -428,7 +451,7 @@ def _end(  # noqa: PLR0913 - the parts of a request
     return once(session, attempt_of(request, ctx, actor, key, body), act)
 
 
-@routes.post("/payment-batches/{batch_id}/rejection", response_model=schemas.BatchOut, responses=problems(*_CHANGES))
+@routes.post("/payment-batches/{batch_id}/rejection", response_model=schemas.BatchOut, responses=problems(*_ACTS))
 @notes_refusals(Action.REJECT)
 def reject(
     request: Request,
@@ -446,7 +469,7 @@ def reject(
     )
 
 
-@routes.post("/payment-batches/{batch_id}/cancellation", response_model=schemas.BatchOut, responses=problems(*_CHANGES))
+@routes.post("/payment-batches/{batch_id}/cancellation", response_model=schemas.BatchOut, responses=problems(*_ACTS))
 @notes_refusals(Action.CANCEL)
 def cancel(
     request: Request,
@@ -466,7 +489,10 @@ def cancel(
 
 @routes.get(
     "/payment-batches/{batch_id}/canonical",
-    responses={**problems(Erased, CanonicalChanged), 200: {"content": {"application/octet-stream": {}}}},
+    responses={
+        **problems(Erased, SalariesHidden, CanonicalChanged),
+        200: {"content": {"application/octet-stream": {}}},
+    },
     response_class=Response,
 )
 def canonical(ctx: ContextDep, actor: ActorDep, session: SessionDep, batch_id: UUID) -> Response:

@@ -11,6 +11,7 @@ from sqlmodel import Session, col, select
 
 from app.auth.actor import Actor
 from app.auth.models import ProposalOutcome, Role, Scope
+from app.auth.proposals import AnotherProposalOpen
 from app.auth.web import ActorDep, SessionDep
 from app.core import idempotency
 from app.core.columns import any_of
@@ -22,13 +23,13 @@ from app.payments import connections, deciding, fetching, syncing, two_people, u
 from app.payments.api import schemas, views
 from app.payments.api.bank import WAITING
 from app.payments.api.common import ContextDep, KeyDep, attempt_of, dump, once, xml_body
-from app.payments.connections import Link, NewConnection
+from app.payments.connections import ConnectionNotPassed, Link, NewConnection
 from app.payments.context import Context
 from app.payments.models import Administration, AdministrationLink, Connection, LinkMode, PaymentBatch, PayrollRun
 from app.payments.ports import SourceCredentials
 from app.payments.retention import Erased
 from app.payments.two_people import Wanted
-from app.payments.uploading import DocumentUnreadable, RunName, TotalsDiffer
+from app.payments.uploading import DocumentUnreadable, OwnFile, RunName, RunNotPayable, TotalsDiffer
 from app.payments.visibility import Viewer, shown_text, visibility
 
 routes = router(prefix="/v1", tags=["connections"])
@@ -258,7 +259,7 @@ def add_administration(
 @routes.put(
     "/administrations/{administration_id}/link",
     response_model=schemas.AdministrationOut,
-    responses={**problems(Conflict), **WAITING},
+    responses={**problems(Conflict, AnotherProposalOpen), **WAITING},
 )
 def link_administration(
     ctx: ContextDep, actor: ActorDep, session: SessionDep, administration_id: UUID, body: schemas.LinkIn
@@ -305,7 +306,11 @@ def _change_link(ctx: Context, session: Session, actor: Actor, row: Administrati
     return answer(202, dump(views.proposals_out(session, actor, [proposal])[0]))
 
 
-@routes.post("/administrations/{administration_id}/sync", status_code=202, responses=problems(Conflict, KeyReused))
+@routes.post(
+    "/administrations/{administration_id}/sync",
+    status_code=202,
+    responses=problems(Conflict, KeyReused, ConnectionNotPassed),
+)
 def sync_administration(
     request: Request, ctx: ContextDep, actor: ActorDep, session: SessionDep, key: KeyDep, administration_id: UUID
 ) -> Response:
@@ -314,7 +319,7 @@ def sync_administration(
     row = connections.visible_administration(session, actor, administration_id)
     connection = session.get_one(Connection, row.connection_id)
     if not fetching.usable(connection):
-        raise connections.ConnectionNotPassed(
+        raise ConnectionNotPassed(
             "This connection is not asked: it must pass its check first (POST /v1/connections/{id}/check)."
         )
 
@@ -332,7 +337,7 @@ def sync_administration(
     response_model=schemas.RunOut,
     responses={
         **problems(
-            *(Conflict, DocumentUnreadable, TotalsDiffer, Erased),
+            *(Conflict, OwnFile, RunNotPayable, DocumentUnreadable, TotalsDiffer, Erased),
             *(UnsupportedMediaType, PayloadTooLarge, RequestTimeout),
         ),
         200: {"model": schemas.RunOut, "description": "The same content was uploaded before"},

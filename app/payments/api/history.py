@@ -9,11 +9,11 @@ from uuid import UUID
 
 from fastapi import Query, Request, Response
 
-from app.auth.actor import Actor, RoleMissing
+from app.auth.actor import Actor
 from app.auth.models import Role, Scope
 from app.auth.web import ActorDep, SessionDep
 from app.core import history_proof
-from app.core.errors import Invalid, Problem
+from app.core.errors import Invalid, Problem, RoleMissing
 from app.core.history_proof import Verdict
 from app.core.web import answer, problems, router
 from app.payments import reporting

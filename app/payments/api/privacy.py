@@ -11,6 +11,7 @@ from sqlmodel import Session, col, select
 from app.auth.actor import Actor
 from app.auth.models import ProposalOutcome, Role, Scope
 from app.auth.people import lock_people, names_of
+from app.auth.proposals import AnotherProposalOpen
 from app.auth.web import ActorDep, SessionDep
 from app.core.errors import Conflict, NotFound
 from app.core.idempotency import KeyReused
@@ -88,7 +89,7 @@ def get_retention(actor: ActorDep, session: SessionDep, employer_id: UUID) -> Re
 @routes.put(
     "/employers/{employer_id}/retention",
     response_model=schemas.RetentionOut,
-    responses={**problems(Conflict), **WAITING},
+    responses={**problems(Conflict, AnotherProposalOpen), **WAITING},
 )
 def put_retention(
     ctx: ContextDep, actor: ActorDep, session: SessionDep, employer_id: UUID, body: schemas.RetentionIn
