@@ -254,6 +254,10 @@ _COUNTS = {
         "Holds that bar every payment of this installation",
         "SELECT count(*) FROM hold WHERE scope = 'system' AND lifted_at IS NULL",
     ),
+    "loonstroom_jobs_failed": (
+        "Jobs that failed for good, however often they were tried",
+        "SELECT count(*) FROM procrastinate_jobs WHERE status = 'failed'",
+    ),
     "loonstroom_jobs_waiting": (
         "Jobs that wait for a worker",
         "SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo'",
