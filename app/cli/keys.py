@@ -13,7 +13,7 @@ from sqlmodel import Session
 
 from app.cli.runtime import built_service
 from app.core import resealing
-from app.core.crypto import new_key_text
+from app.core.crypto import new_key_text, parse_keyring
 from app.core.database import transaction
 from app.core.resealing import Rotation, SealedColumn, Tally
 from app.main import Service
@@ -82,7 +82,13 @@ def keys() -> None:
 @click.option("--name", default="k1", show_default=True, help="Id of the key, at most 8 characters.")
 def keys_new(name: str) -> None:
     """Print a new key, for the encryption keys or the history key. Keep it outside the database and its backups."""
-    click.echo(new_key_text(name))
+    made = new_key_text(name)
+    try:
+        parse_keyring(made)
+    except ValueError as error:
+        message = "a name has 1 to 8 letters, digits, . _ or -"
+        raise click.BadParameter(message, param_hint="--name") from error
+    click.echo(made)
 
 
 @keys.command("status")

@@ -168,7 +168,9 @@ def check_connection(ctx: Context, connection_id: UUID, *, actor: HistoryActor) 
     It passes when no required operation was denied or failed. The administrations it sees are written down with it.
     """
     with transaction(ctx.engine) as session:
-        connection = session.get_one(Connection, connection_id)
+        connection = session.get(Connection, connection_id)
+        if connection is None or connection.deleted_at is not None:
+            raise NotFound("No such connection.")
         if connection.kind == UPLOAD:
             return connection
         source = open_source(ctx, connection)

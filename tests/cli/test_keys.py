@@ -364,3 +364,13 @@ def test_a_new_key_is_one_that_the_settings_take() -> None:
     printed = CliRunner().invoke(keys, ["new", "--name", "k7"]).stdout.strip()
 
     assert parse_keyring(printed).current == "k7"
+
+
+@pytest.mark.parametrize("name", ["longer-than-8", "", "with,comma", "a:b"])
+def test_a_name_that_no_setting_takes_is_refused(name: str) -> None:
+    """A key that was made and kept, and then stops the start, is found out too late."""
+    done = CliRunner().invoke(keys, ["new", "--name", name])
+
+    assert done.exit_code == 2
+    assert "1 to 8" in done.output
+    assert done.stdout == ""

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import click
 import pytest
@@ -12,7 +13,7 @@ from click.testing import CliRunner
 
 from app.cli import setting_up
 from app.core.crypto import new_key_text
-from app.core.errors import Conflict
+from app.core.errors import Conflict, NotFound
 from tests.support.clock import FakeClock
 from tests.support.house import PIN, House, Person
 from tests.support.postgres import TestDatabase
@@ -173,3 +174,13 @@ def test_a_limit_with_a_last_day_shows_it(house: House, terminal: Terminal) -> N
     limit = house.boss.get(f"/v1/debtor-accounts/{house.account_id}/payment-limit").json()
 
     assert (limit["ends_on"], limit["per_batch"]["limit"]["amount"]) == ("2126-12-31", "1000.00")
+
+
+def test_checking_a_connection_that_is_not_there_is_told(house: House, terminal: Terminal) -> None:
+    """A mistyped id is no traceback, and neither is a connection that was ended."""
+    made = house.boss.post("/v1/connections", {"organization_id": str(house.employer_id), "kind": "upload"}).json()
+    house.boss.call("DELETE", f"/v1/connections/{made['id']}")
+
+    for identifier in (str(uuid4()), made["id"]):
+        with pytest.raises(NotFound):
+            terminal.run("connection", "check", "--id", identifier)
