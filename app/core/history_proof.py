@@ -15,10 +15,13 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlmodel import Session
 
+from app.core.errors import TooManyRequests
 from app.core.history import SEALED, HistoryEntry, HistoryHead, keys_of
 from app.core.history_chain import START, Link, next_hash, next_mac
 
 _ROWS_AT_ONCE = 1_000
+_VERIFYING = 720_181  # advisory locks: of persons who verify now
+_TURN_SECONDS = 30
 _ENTRY = HistoryEntry.__table__  # type: ignore[attr-defined]
 _HEAD = HistoryHead.__table__  # type: ignore[attr-defined]
 
@@ -96,6 +99,19 @@ def verify(session: Session, organization_id: UUID, *, expected: KnownHead | Non
 def snapshot(session: Session) -> None:
     """Have everything this session reads be of one moment. Called before it reads anything."""
     session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+
+
+def take_turn(session: Session, person_id: UUID) -> None:
+    """Have a person verify one history after the other, until the transaction ends; `TooManyRequests` otherwise.
+
+    Verifying reads every record and keeps a processor busy for as long: many at once would keep webhooks waiting.
+    """
+    turn = sa.func.pg_try_advisory_xact_lock(_VERIFYING, sa.func.hashtext(str(person_id)))
+    if not session.execute(sa.select(turn)).scalar_one():
+        raise TooManyRequests(
+            "You are verifying a history already. Wait for that answer, and ask again then.",
+            headers={"Retry-After": str(_TURN_SECONDS)},
+        )
 
 
 def head_row(session: Session, organization_id: UUID) -> sa.RowMapping | None:

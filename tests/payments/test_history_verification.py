@@ -7,7 +7,8 @@ import sqlalchemy as sa
 from sqlalchemy import Engine
 
 from app.auth.models import OrganizationKind, Role, Scope
-from app.core.database import create_engine
+from app.core import history_proof
+from app.core.database import create_engine, transaction
 from app.core.history_sealing import seal_due
 from app.payments.context import Context
 from tests.support.clock import FakeClock
@@ -93,3 +94,16 @@ def test_auditors_and_admins_may_others_may_not(house: House, ctx: Context) -> N
     assert [each["organization_id"] for each in answers["clerk"].json()] == [str(office_id)]
     assert answers["approver"].json()["code"] == "role_missing"
     assert answers["writer"].json()["code"] == "scope_missing"
+
+
+def test_a_person_verifies_one_history_after_the_other(house: House, other_house: House, ctx: Context) -> None:
+    """Each verification keeps a processor busy: asking again and again meanwhile is refused, to that person only."""
+    with transaction(ctx.engine) as session:
+        history_proof.take_turn(session, house.boss.id)
+
+        refused = house.boss.get(_PATH)
+        somebody_else = other_house.boss.get(_PATH)
+
+    assert (refused.status_code, refused.json()["code"]) == (429, "too_many_requests")
+    assert refused.headers["retry-after"] == "30"
+    assert (somebody_else.status_code, house.boss.get(_PATH).status_code) == (200, 200)

@@ -71,6 +71,7 @@ def verification(actor: ActorDep, session: SessionDep) -> Response:
     if not organizations:
         raise RoleMissing("This needs one of the roles admin, auditor in an organization.")
     history_proof.snapshot(session)
+    history_proof.take_turn(session, actor.user_id)
     return answer(200, [_verdict(history_proof.verify(session, each)) for each in organizations])
 
 
