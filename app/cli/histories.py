@@ -10,14 +10,16 @@ from uuid import UUID
 
 import click
 import sqlalchemy as sa
-from sqlmodel import Session
+from sqlmodel import Session, select
 
 from app.cli.runtime import built_service
 from app.core import history_export, history_proof, history_sealing
 from app.core.database import transaction
 from app.core.errors import Conflict
 from app.core.history_proof import KnownHead, Verdict
+from app.core.release_counter import CounterUnreadable, Mark
 from app.payments.context import Context
+from app.payments.models import Installation
 
 _organization = click.option("--organization", required=True, type=click.UUID)
 _output = click.option(
@@ -140,8 +142,10 @@ def seal(reason: str) -> None:
 
 
 def _refuse_stripped(ctx: Context) -> None:
-    marks = ctx.releases.marks()
+    """Refuse what once had macs, by the word of the release counter of this database."""
     with transaction(ctx.engine) as session:
+        ours = session.exec(select(Installation.id)).one_or_none()
+        marks = _marks(ctx, ours)
         stripped = [each for each in history_sealing.without_mac(session) if each in marks and marks[each].mac]
     if stripped:
         raise Conflict(
@@ -150,6 +154,18 @@ def _refuse_stripped(ctx: Context) -> None:
             + ", and the database has none: somebody who manages it took them away and may have changed the records. "
             "Compare with a backup and with heads that were kept; put the database back from a backup that verifies."
         )
+
+
+def _marks(ctx: Context, ours: UUID | None) -> Mapping[UUID, Mark]:
+    try:
+        if ours in (None, ctx.releases.installation()):
+            return ctx.releases.marks()
+    except CounterUnreadable:
+        pass  # no word of it either
+    raise Conflict(
+        "Whether these histories ever had macs is known to the release counter of this database only, and it is not "
+        "here. Give the command on the machine that has it, as the user of the service."
+    )
 
 
 def _write(path: Path, lines: Iterable[str]) -> int:

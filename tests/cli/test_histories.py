@@ -226,6 +226,27 @@ def test_a_history_that_had_macs_is_not_sealed_by_hand_either(run: Command, admi
     assert run("verify").exit_code == 1
 
 
+@pytest.mark.parametrize("counter", [None, b"not a counter"])
+def test_without_the_counter_nothing_is_sealed_by_hand(
+    run: Command, admin: Engine, engine: Engine, counter: bytes | None
+) -> None:
+    """On another machine, or as another user, nobody can tell whether the macs were taken away."""
+    _strip(admin)
+    with engine.begin() as connection:
+        row = {"id": UUID(int=7), "at": NINE}
+        connection.execute(sa.text("INSERT INTO installation (id, begun_at) VALUES (:id, :at)"), row)
+    if counter is not None:
+        folder = Path(run.settings["LOONSTROOM_DATA_DIR"])
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "release-counter").write_bytes(counter)
+
+    done = run("seal", "--reason", "It would not take records")
+
+    assert isinstance(done.exception, Conflict)
+    assert "on the machine that has it" in done.exception.detail
+    assert run("verify").exit_code == 1
+
+
 def test_the_doctor_names_a_key_that_was_taken_out_too_early(run: Command, engine: Engine) -> None:
     """What another key sealed does not open: the doctor says so before an employer finds out on a pay-day."""
     old = parse_keyring(new_key_text("k0"))
