@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlmodel import Session, col, select
 
 from app.core.columns import any_of
+from app.core.history import SYSTEM
 from app.payments import bank_profiles, calendar, claims, guarding, holds, line_rows, revising
 from app.payments.context import Context
 from app.payments.models import (
@@ -28,6 +29,7 @@ from app.payments.readings import Reading
 from app.payments.transitions import tell
 from app.payments.waiting import reasons_to_wait
 
+_CHANGED = "source_changed"
 ENDED_WITHOUT_FILE = frozenset(
     {BatchStatus.REJECTED, BatchStatus.CANCELLED, BatchStatus.SUPERSEDED, BatchStatus.EXPIRED}
 )
@@ -125,12 +127,22 @@ def _compare_with_approved(ctx: Context, session: Session, run: PayrollRun, line
         if gone + changed == 0:
             batch.source_equal_at = ctx.now()
             session.add(batch)
-        elif not holds.active(session, scope=HoldScope.BATCH, target_id=batch.id, code="source_changed"):
+        else:
             reason = (
                 f"{_differences(gone, changed)} Recall the approval and look at the batch again; when the file may be "
                 "at the bank already, stop it there."
             )
-            holds.place(ctx, session, batch, code="source_changed", reason=reason)
+            _bar(ctx, session, batch, reason)
+
+
+def _bar(ctx: Context, session: Session, batch: PaymentBatch, reason: str) -> None:
+    """Put the batch on hold; by a new hold when it is about more or less by now: who looked did not see that."""
+    before = [hold for hold in holds.of_batch(session, batch) if (hold.scope, hold.code) == (HoldScope.BATCH, _CHANGED)]
+    if any(hold.reason == reason for hold in before):
+        return
+    if before:
+        holds.lift(ctx, session, batch, code=_CHANGED, actor=SYSTEM)
+    holds.place(ctx, session, batch, code=_CHANGED, reason=reason)
 
 
 def _has_left(session: Session, batch: PaymentBatch) -> bool:

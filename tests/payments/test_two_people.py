@@ -579,3 +579,23 @@ def test_what_cannot_be_judged_now_waits_on(house: House, ctx: Context, clock: F
     assert (unreadable, waiting) == (0, 1)
     assert two_people.apply_due(ctx) == 1
     assert house.batch(batch["id"])["status"] == "pending"
+
+
+def test_a_hold_that_is_about_more_by_now_is_not_lifted_for_what_it_was_about(
+    house: House, ctx: Context, clock: FakeClock
+) -> None:
+    """One line had gone at the source when somebody looked; a second one goes while that person waits for a day."""
+    run = {"year": 2026, "period": 11, "run_number": 1}
+    batch = house.approved(document(lines(3)), **run)
+    house.upload(document(lines(2)), **run)
+    (hold,) = house.batch(batch["id"])["holds"]
+    asked = house.boss.post(_path(batch, f"holds/{hold['id']}/lifting"), {"reason": "That one left, and is paid."})
+
+    house.upload(document(lines(1)), **run)
+    house.upload(document(lines(1)), **run)
+    clock.forward(hours=25)
+
+    assert (asked.status_code, two_people.apply_due(ctx)) == (202, 0)
+    (after,) = house.batch(batch["id"])["holds"]
+    assert (hold["reason"][:8], after["reason"][:8]) == ("1 lines ", "2 lines ")
+    assert house.events().count("batch.held") == 2
