@@ -47,12 +47,9 @@ def _what(operation: Mapping[str, Any]) -> str:
 
 def _takes(operation: Mapping[str, Any]) -> Iterator[str]:
     parameters: Sequence[Mapping[str, Any]] = operation.get("parameters", ())
-    for each in parameters:
-        if each["in"] == "header" and each["name"].lower() in _HEADERS:
-            yield _HEADERS[each["name"].lower()]
-    for each in parameters:
-        if each["in"] == "query":
-            yield f"`?{each['name']}=`"
+    headers = {each["name"].lower() for each in parameters if each["in"] == "header"}
+    yield from (shown for name, shown in _HEADERS.items() if name in headers)
+    yield from (f"`?{each['name']}=`" for each in parameters if each["in"] == "query")
 
 
 def on_page(text: str) -> str:
