@@ -18,8 +18,8 @@ MANY_ACCOUNTS_CHANGED = "many_accounts_changed"
 PAID_AFTER_REFUSAL = "paid_after_refusal"
 WITHDRAWN_AT_BANK = "withdrawn_file_at_bank"
 _PAID = (
-    "The bank says that a line of this batch was executed in an earlier one, where it was freed. Find out at the bank "
-    "what really happened before anything is signed."
+    "What the bank said of a line of this batch contradicts what is known of it from an earlier one: it may be paid "
+    "already. Find out at the bank what really happened before anything is signed."
 )
 _WITHDRAWN = (
     "The bank reports on a file that was withdrawn here because it was not at the bank, and this batch pays of it. "

@@ -244,7 +244,8 @@ def test_a_line_that_the_bank_executed_after_its_refusal_is_barred_also_when_pai
 def test_a_line_that_somebody_called_executed_and_the_bank_refused_is_a_contradiction(
     house: House, clock: FakeClock
 ) -> None:
-    """Closed by one person and refused by the bank: told, shown on the line, and not freed by itself."""
+    """Closed by one person and refused by the bank: told, shown on the line, and freed by two people only."""
+    second = house.second_person()
     batch = house.delivered()
     clock.forward(days=7)
     said = {"statement": "executed", "reason": "Seen on the statement"}
@@ -252,10 +253,14 @@ def test_a_line_that_somebody_called_executed_and_the_bank_refused_is_a_contradi
 
     told = upload(house.boss, on_lines(house, batch, {1: ("RJCT", "AC04")}, status="PART")).json()
 
-    shown = [(each["status"], each["bank_status"]) for each in house.transfers(batch["id"])]
+    lines_now = house.transfers(batch["id"])
     assert (told["contradictions"], told["proposal"]) == (1, None)
-    assert shown[1] == ("executed", "contradiction")
+    assert (lines_now[1]["status"], lines_now[1]["bank_status"]) == ("executed", "contradiction")
     assert house.boss.get("/v1/unpaid-transfers").json() == []
+    for person in (house.boss, second):
+        person.post(f"/v1/transfers/{lines_now[1]['id']}/return", {"reason": "Never paid"})
+    follow_up = house.boss.post("/v1/follow-up-batches", {"transfer_ids": [lines_now[1]["id"]]}).json()
+    assert [each["code"] for each in follow_up["holds"]] == ["paid_after_refusal"]  # two people look once more
 
 
 def test_a_report_that_names_another_account_is_told_and_written_down(house: House) -> None:
