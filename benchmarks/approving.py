@@ -67,7 +67,7 @@ def _parts(ctx: Context, batch_id: UUID) -> list[_Part]:
         content = revising.content_of(ctx, session, session.get_one(PaymentBatch, batch_id))
         wanted = filing.file_contents(content, created_at=ctx.now().replace(microsecond=0))[0]
     return [
-        _Part(name="hash of the PIN", run=lambda: hash_pin(PIN)),
+        _Part(name="hash of the PIN", run=lambda: hash_pin(PIN, user_id=UUID(int=0), secret=ctx.identifier_secret)),
         _Part(name="lines read", run=lambda: _rolled_back(ctx, lambda session: _read(ctx, session, batch_id))),
         _Part(name="file with all its checks", run=lambda: sepa.build_file(wanted)),
         _Part(name="claims", run=lambda: _rolled_back(ctx, lambda session: _claim(ctx, session, content))),

@@ -198,19 +198,20 @@ def _refuse_last_admin(session: Session, membership: Membership) -> None:
         raise Conflict("This is the last admin; make somebody else admin first.")
 
 
-def set_first_pin(session: Session, act: Act, *, user: User, pin: str) -> None:
-    """Set the PIN of a person who has none yet. Changing one is another, guarded act."""
+def set_first_pin(session: Session, act: Act, *, user: User, pin: str, secret: bytes) -> None:
+    """Set the PIN of a person who has none yet; `secret` keys it. Changing one is another, guarded act."""
     if user.pin_hash is not None:
         raise Conflict("This person has a PIN already; only they can change it.")
-    user.pin_hash, user.pin_set_at = hash_pin(pin), act.now
+    user.pin_hash, user.pin_set_at = hash_pin(pin, user_id=user.id, secret=secret), act.now
     session.add(user)
     for organization_id in _organizations_of(session, user.id):
         _tell(session, act, organization_id, "pin.set", {"user_id": str(user.id), "name": user.name})
 
 
-def change_pin(session: Session, act: Act, *, user: User, pin: str) -> None:
+def change_pin(session: Session, act: Act, *, user: User, pin: str, secret: bytes) -> None:
     """Set a PIN anew. For a day nothing is approved with it, unless another approver confirms the change."""
-    user.pin_hash, user.pin_set_at, user.pin_changed_at = hash_pin(pin), act.now, act.now
+    user.pin_hash = hash_pin(pin, user_id=user.id, secret=secret)
+    user.pin_set_at = user.pin_changed_at = act.now
     user.pin_locked_at = user.pin_change_confirmed_by = None
     session.add(user)
     for organization_id in _organizations_of(session, user.id):

@@ -1,4 +1,7 @@
-"""PINs: argon2id, every try counted and committed before the PIN is looked at.
+"""PINs: argon2id over a keyed hash, every try counted and committed before the PIN is looked at.
+
+A PIN has so few digits that whoever holds a copy of the database could try them all in an hour, whatever the hash. So
+what is hashed is an HMAC of person and PIN, with a key that the database does not hold.
 
 Five wrong PINs lock the credential that was used, not the person everywhere; twenty in a day lock the PIN. Counting
 happens in a transaction of its own under the person's row lock, so neither a failing request, nor a crash, nor several
@@ -7,7 +10,7 @@ processes give an extra try.
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -19,6 +22,7 @@ from sqlmodel import Session, col, select
 
 from app.auth.models import ApiToken, Membership, PinTry, Role, User
 from app.core.clock import amsterdam_date
+from app.core.crypto import keyed_hash
 from app.core.database import transaction
 from app.core.errors import Forbidden, Invalid, Problem
 from app.core.ids import NewId
@@ -29,6 +33,7 @@ WAITS_AFTER_CHANGE = timedelta(hours=24)
 _UNDER_WAY = timedelta(seconds=30)
 _PIN = re.compile(r"[0-9]{5,12}")
 _TOO_SIMPLE = frozenset({"12345", "123456", "54321", "654321", "1234567", "12345678"})
+_KEYED = "hmac:"  # before the argon2id hash of a keyed PIN
 # OWASP's first choice for argon2id at small memory: 19 MiB, 2 passes.
 _HASHER = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
 
@@ -63,21 +68,26 @@ class PinNotSet(Forbidden):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PinAttempt:
-    """One try: whose PIN, on which credential, and when."""
+    """One try: whose PIN, on which credential, and when. `secret` is the key that PINs are hashed with."""
 
     user_id: UUID
     token_id: UUID
-    pin: str
+    pin: str = field(repr=False)
+    secret: bytes = field(repr=False)
     now: datetime
     new_id: NewId
 
 
-def hash_pin(pin: str) -> str:
-    """Return the argon2id hash of a new PIN; `Invalid` when it is no good PIN."""
+def hash_pin(pin: str, *, user_id: UUID, secret: bytes) -> str:
+    """Return the hash of a new PIN, good for this person only; `Invalid` when it is no good PIN."""
     if not _PIN.fullmatch(pin) or len(set(pin)) == 1 or pin in _TOO_SIMPLE:
         message = "A PIN has 5 to 12 digits, not all the same and not just counting up or down."
         raise Invalid(errors=[Problem(pointer="/pin", code="pin", message=message)])
-    return _HASHER.hash(pin)
+    return _KEYED + _HASHER.hash(_keyed(pin, user_id, secret))
+
+
+def _keyed(pin: str, user_id: UUID, secret: bytes) -> bytes:
+    return keyed_hash(secret, b"pin", user_id.bytes, pin.encode())
 
 
 def verify_pin(engine: Engine, attempt: PinAttempt) -> None:
@@ -103,7 +113,9 @@ def _judge_try(engine: Engine, attempt: PinAttempt, try_id: UUID) -> int | None:
         user = _locked_user(session, attempt.user_id)
         token = session.get_one(ApiToken, attempt.token_id)
         pin_hash = _refuse_locked(user, token)
-        correct = _matches(pin_hash, attempt.pin)
+        correct = _matches(pin_hash, attempt)
+        if correct and not pin_hash.startswith(_KEYED):
+            user.pin_hash = hash_pin(attempt.pin, user_id=user.id, secret=attempt.secret)
         session.get_one(PinTry, try_id).correct = correct
         session.flush()
         if correct:
@@ -209,9 +221,11 @@ def _wrong(attempt: PinAttempt) -> sa.ColumnElement[bool]:
     return sa.or_(col(PinTry.correct).is_(False), abandoned)
 
 
-def _matches(pin_hash: str, pin: str) -> bool:
+def _matches(pin_hash: str, attempt: PinAttempt) -> bool:
+    """Say whether it is the PIN; also by a hash from before they were keyed, which is replaced then."""
+    of_pin = _keyed(attempt.pin, attempt.user_id, attempt.secret) if pin_hash.startswith(_KEYED) else attempt.pin
     try:
-        return _HASHER.verify(pin_hash, pin)
+        return _HASHER.verify(pin_hash.removeprefix(_KEYED), of_pin)
     except VerifyMismatchError:
         return False
 

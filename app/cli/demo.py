@@ -102,7 +102,7 @@ class Stage:
             user = people.add_user(session, act, email="werkgever@demo.example", name="Demo Werkgever")
             for role in (Role.ADMIN, Role.APPROVER):
                 people.add_membership(session, act, user=user, organization_id=employer.id, role=role)
-            people.set_first_pin(session, act, user=user, pin=self._pin)
+            people.set_first_pin(session, act, user=user, pin=self._pin, secret=self._settings.identifier_secret)
             issued = people.issue_token(session, act, user=user, scopes=frozenset(Scope), days=1)
             self._employer = str(employer.id)
         engine.dispose()

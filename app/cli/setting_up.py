@@ -117,11 +117,12 @@ def add_user(
     """
     last_day = None if ends_on is None else ends_on.date()
 
-    def use(_ctx: Context, session: Session, act: Act) -> UUID:
+    def use(ctx: Context, session: Session, act: Act) -> UUID:
         row = people.add_user(session, act, email=email, name=name)
         people.add_membership(session, act, user=row, organization_id=organization, role=Role(role), ends_on=last_day)
         if pin_file is not None and row.pin_hash is None:
-            people.set_first_pin(session, act, user=row, pin=pin_file.read_text(encoding="utf-8").strip())
+            pin = pin_file.read_text(encoding="utf-8").strip()
+            people.set_first_pin(session, act, user=row, pin=pin, secret=ctx.identifier_secret)
         return row.id
 
     shown = {"id": _in_transaction(use), "email": email.lower(), "role": role}
@@ -143,10 +144,11 @@ def set_pin(email: str, pin_file: Path | None, *, reset: bool) -> None:
         else click.prompt("PIN", hide_input=True, confirmation_prompt=True)
     )
 
-    def use(_ctx: Context, session: Session, act: Act) -> bool:
+    def use(ctx: Context, session: Session, act: Act) -> bool:
         row = people.find_user(session, email)
         changes = reset and row.pin_hash is not None
-        (people.change_pin if changes else people.set_first_pin)(session, act, user=row, pin=pin)
+        put = people.change_pin if changes else people.set_first_pin
+        put(session, act, user=row, pin=pin, secret=ctx.identifier_secret)
         return changes
 
     if _in_transaction(use):

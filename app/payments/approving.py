@@ -162,7 +162,14 @@ def visible_batch(session: Session, actor: Actor, batch_id: UUID) -> PaymentBatc
 
 def check_pin(ctx: Context, actor: Actor, pin: str, batch_ids: Sequence[UUID]) -> None:
     """Check the PIN; a refusal goes to the history in a transaction of its own, whatever becomes of the request."""
-    attempt = PinAttempt(user_id=actor.user_id, token_id=actor.token_id, pin=pin, now=ctx.now(), new_id=ctx.new_id)
+    attempt = PinAttempt(
+        user_id=actor.user_id,
+        token_id=actor.token_id,
+        pin=pin,
+        secret=ctx.identifier_secret,
+        now=ctx.now(),
+        new_id=ctx.new_id,
+    )
     try:
         verify_pin(ctx.engine, attempt)
         refuse_changed_recently(ctx.engine, actor.user_id, ctx.now(), employers=_employers_of(ctx, batch_ids))

@@ -29,7 +29,7 @@ from app.payments.readings import Reading
 from app.payments.transitions import tell
 from app.payments.waiting import reasons_to_wait
 
-_CHANGED = "source_changed"
+SOURCE_CHANGED = "source_changed"
 ENDED_WITHOUT_FILE = frozenset(
     {BatchStatus.REJECTED, BatchStatus.CANCELLED, BatchStatus.SUPERSEDED, BatchStatus.EXPIRED}
 )
@@ -137,12 +137,14 @@ def _compare_with_approved(ctx: Context, session: Session, run: PayrollRun, line
 
 def _bar(ctx: Context, session: Session, batch: PaymentBatch, reason: str) -> None:
     """Put the batch on hold; by a new hold when it is about more or less by now: who looked did not see that."""
-    before = [hold for hold in holds.of_batch(session, batch) if (hold.scope, hold.code) == (HoldScope.BATCH, _CHANGED)]
+    before = [
+        hold for hold in holds.of_batch(session, batch) if (hold.scope, hold.code) == (HoldScope.BATCH, SOURCE_CHANGED)
+    ]
     if any(hold.reason == reason for hold in before):
         return
     if before:
-        holds.lift(ctx, session, batch, code=_CHANGED, actor=SYSTEM)
-    holds.place(ctx, session, batch, code=_CHANGED, reason=reason)
+        holds.lift(ctx, session, batch, code=SOURCE_CHANGED, actor=SYSTEM)
+    holds.place(ctx, session, batch, code=SOURCE_CHANGED, reason=reason)
 
 
 def _has_left(session: Session, batch: PaymentBatch) -> bool:

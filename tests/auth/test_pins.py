@@ -3,6 +3,8 @@
 from uuid import UUID
 
 import pytest
+from argon2 import PasswordHasher
+from argon2.exceptions import VerifyMismatchError
 
 from app.auth import people, pins
 from app.auth.models import Scope
@@ -26,7 +28,14 @@ def tokens(house: House) -> list[UUID]:
 
 def _try(house: House, token_id: UUID, pin: str) -> None:
     ctx = house.ctx
-    attempt = PinAttempt(user_id=house.boss.id, token_id=token_id, pin=pin, now=ctx.now(), new_id=ctx.new_id)
+    attempt = PinAttempt(
+        user_id=house.boss.id,
+        token_id=token_id,
+        pin=pin,
+        secret=ctx.identifier_secret,
+        now=ctx.now(),
+        new_id=ctx.new_id,
+    )
     pins.verify_pin(ctx.engine, attempt)
 
 
@@ -45,7 +54,13 @@ def test_twenty_wrong_pins_in_a_day_lock_the_pin_on_every_token(house: House, to
 
     assert "user pin" in refusal.value.detail
     with transaction(house.ctx.engine) as session:
-        people.change_pin(session, act(house.ctx), user=people.find_user(session, house.boss.email), pin=PIN)
+        people.change_pin(
+            session,
+            act(house.ctx),
+            user=people.find_user(session, house.boss.email),
+            pin=PIN,
+            secret=house.ctx.identifier_secret,
+        )
     _try(house, tokens[0], PIN)
 
 
@@ -56,4 +71,32 @@ def test_wrong_pins_of_another_day_do_not_lock_the_pin(house: House, tokens: lis
     clock.forward(hours=25)
     _guess(house, tokens[0])
 
+    _try(house, tokens[0], PIN)
+
+
+def test_a_copy_of_the_database_does_not_tell_a_pin(house: House, tokens: list[UUID]) -> None:
+    """The hash is of no use without the key that is not in the database, and of no use to another person."""
+    with transaction(house.ctx.engine) as session:
+        stored = people.find_user(session, house.boss.email).pin_hash or ""
+    unkeyed = stored.removeprefix("hmac:")
+
+    with pytest.raises(VerifyMismatchError):
+        PasswordHasher().verify(unkeyed, PIN)
+    thief = house.second_person("thief")
+    with transaction(house.ctx.engine) as session:
+        people.find_user(session, thief.email).pin_hash = stored
+    assert thief.approve(house.uploaded_batch()).json()["code"] == "pin_incorrect"
+    _try(house, tokens[0], PIN)
+
+
+def test_a_hash_from_before_pins_were_keyed_is_replaced(house: House, tokens: list[UUID]) -> None:
+    """It still lets its person in, and is keyed from then on."""
+    with transaction(house.ctx.engine) as session:
+        people.find_user(session, house.boss.email).pin_hash = PasswordHasher().hash(PIN)
+    _guess(house, tokens[0])
+
+    _try(house, tokens[0], PIN)
+
+    with transaction(house.ctx.engine) as session:
+        assert str(people.find_user(session, house.boss.email).pin_hash).startswith("hmac:$argon2id$")
     _try(house, tokens[0], PIN)

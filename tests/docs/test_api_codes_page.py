@@ -9,7 +9,7 @@ from pathlib import Path
 from app import main
 from app.core.errors import AppError, Forbidden, Unavailable
 from app.core.web import _STATUS_CODES
-from app.payments import guarding, holds, reconciling, restored, tiers
+from app.payments import guarding, holds, making, reconciling, restored, tiers
 from app.payments.api import allowed
 from app.payments.history_words import ATTENTION, MISSING
 from app.payments.transitions import Action
@@ -79,7 +79,7 @@ def test_every_hold_stands_on_the_page() -> None:
     """A hold that somebody sees is explained, with who lifts it."""
     by_name = {
         *(holds.BY_PERSON, guarding.MANY_ACCOUNTS_CHANGED, guarding.PAID_AFTER_REFUSAL, guarding.WITHDRAWN_AT_BANK),
-        *(reconciling.PAID_MEANWHILE, *(fault.value for fault in restored.Fault)),
+        *(making.SOURCE_CHANGED, reconciling.PAID_MEANWHILE, *(fault.value for fault in restored.Fault)),
     }
 
     assert sorted(_codes("holds")) == sorted(by_name | set(_holds_placed_by_code()))

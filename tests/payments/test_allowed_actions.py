@@ -194,7 +194,13 @@ def _with_locked_pin(house: House) -> Person:
 def _with_changed_pin(house: House) -> Person:
     person = house.second_person("changed")
     with transaction(house.ctx.engine) as session:
-        people.change_pin(session, act(house.ctx), user=people.find_user(session, person.email), pin=PIN)
+        people.change_pin(
+            session,
+            act(house.ctx),
+            user=people.find_user(session, person.email),
+            pin=PIN,
+            secret=house.ctx.identifier_secret,
+        )
     return person
 
 

@@ -347,7 +347,9 @@ def test_who_approves_elsewhere_confirms_no_pin_for_this_employer(
 
 def _reset_pin(person: Person, ctx: Context) -> None:
     with transaction(ctx.engine) as session:
-        people.change_pin(session, act(ctx), user=people.find_user(session, person.email), pin=PIN)
+        people.change_pin(
+            session, act(ctx), user=people.find_user(session, person.email), pin=PIN, secret=ctx.identifier_secret
+        )
 
 
 def test_several_batches_are_approved_in_one_act_each_by_itself(house: House) -> None:

@@ -213,7 +213,7 @@ def add_person(
         for role in roles:
             people.add_membership(session, act(ctx), user=user, organization_id=organization_id, role=role)
         if pin is not None and user.pin_hash is None:
-            people.set_first_pin(session, act(ctx), user=user, pin=pin)
+            people.set_first_pin(session, act(ctx), user=user, pin=pin, secret=ctx.identifier_secret)
         issued = people.issue_token(session, act(ctx), user=user, scopes=frozenset(scopes), days=90)
         return Person(id=user.id, email=email, token=issued.token, client=client)
 
