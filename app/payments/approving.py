@@ -221,7 +221,10 @@ def approve_batch(ctx: Context, session: Session, actor: Actor, wish: Wish, read
     _require_shown(batch, wish)
     content = revising.content_of(ctx, session, batch)
     if digest.digest(filing.digest_content(content)) != batch.digest or ready.prepared.digest != batch.digest:
-        raise BatchChanged("What the file would hold has changed since the batch was shown. Save it again and look.")
+        raise BatchChanged(
+            "What the file would hold is not what was shown, as after an upgrade. Save the batch with the date that it "
+            "has (PATCH), and look at every line again: nothing else should have changed."
+        )
     check_ready(ctx, session, content)
     doubles.refuse_paid_meanwhile(session, batch)
     _add_approval(ctx, session, actor, batch, ready.source_state)

@@ -106,6 +106,7 @@ def edit_batch(ctx: Context, session: Session, actor: Actor, batch_id: UUID, rev
         "edited_by": actor.user_id,
     }
     if (day, account.id) == (batch.requested_execution_date, batch.debtor_account_id):
+        _save_anew(ctx, session, actor, batch)
         return batch
     details = {
         "requested_execution_date": day.isoformat(),
@@ -118,6 +119,14 @@ def edit_batch(ctx: Context, session: Session, actor: Actor, batch_id: UUID, rev
     change = Change(event="batch.edited", actor=actor.as_history(), values=values, details=details)
     revising.revise(ctx, session, batch, change)
     return batch
+
+
+def _save_anew(ctx: Context, session: Session, actor: Actor, batch: PaymentBatch) -> None:
+    """Make a revision of what the rows hold by now, when it is not what the digest says: else nobody could approve."""
+    if not revising.stands(ctx, session, batch):
+        details = {"reason": "content_changed"}
+        change = Change(event="batch.judged_again", actor=actor.as_history(), values={}, details=details)
+        revising.revise(ctx, session, batch, change)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

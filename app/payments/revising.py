@@ -135,6 +135,11 @@ def content_of(ctx: Context, session: Session, batch: PaymentBatch) -> BatchCont
     )
 
 
+def stands(ctx: Context, session: Session, batch: PaymentBatch) -> bool:
+    """Say whether the digest of a batch is that of its rows by now: after an upgrade files may be written otherwise."""
+    return digest.digest(filing.digest_content(content_of(ctx, session, batch))) == batch.digest
+
+
 def canonical_bytes(ctx: Context, session: Session, batch: PaymentBatch) -> bytes:
     """Return the bytes that the digest of a batch is made of; `CanonicalChanged` when the rows give others by now.
 

@@ -65,6 +65,22 @@ def test_what_was_altered_after_it_was_shown_is_not_approved(house: House, chang
     assert house.batch(batch["id"])["approvals"] == []
 
 
+def test_a_batch_that_an_upgrade_would_write_otherwise_is_saved_and_approved(house: House) -> None:
+    """Rows and digest disagree, and nobody can approve: saved with its date, it is a revision to look at anew."""
+    batch = house.uploaded_batch(document(lines(3)))
+    path, same = f"/v1/payment-batches/{batch['id']}", {"requested_execution_date": batch["requested_execution_date"]}
+    assert house.boss.call("PATCH", path, json=same, headers={"If-Match": '"r1"'}).json()["revision"] == 1
+    with transaction(house.ctx.engine) as session:
+        session.execute(sa.text(_LINE.format("remittance_text = 'Loon'")), {"batch": batch["id"]})
+    assert house.boss.approve(batch).json()["code"] == "batch_changed"
+
+    saved = house.boss.call("PATCH", path, json=same, headers={"If-Match": '"r1"'}).json()
+
+    assert (saved["revision"], saved["digest"] == batch["digest"]) == (2, False)
+    assert "batch.judged_again" in house.events()
+    assert house.boss.approve(saved).json()["status"] == "approved"
+
+
 def test_every_field_of_a_line_that_is_approved_is_shown(house: House) -> None:
     """What the digest covers of a line stands in the list of lines as well: nobody approves a BIC they never saw."""
     rows = [
