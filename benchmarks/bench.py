@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from app.core.log import configure_logging
 from benchmarks import acknowledging, approving, files, ibans, pages, receiving
 from benchmarks.measuring import Figure, Scale, all_hold
 
@@ -55,4 +56,5 @@ def report(figures: Sequence[Figure], file: Path | None) -> int:
 
 
 if __name__ == "__main__":
+    configure_logging("ERROR")  # the service's own lines would bury the figures
     sys.exit(main())

@@ -9,6 +9,7 @@ import random
 import sys
 from collections.abc import Callable, Sequence
 
+from app.core.log import configure_logging
 from benchmarks.prove_changes import changes
 from benchmarks.prove_faults import faults
 from benchmarks.prove_files import prove_files
@@ -67,4 +68,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    configure_logging("ERROR")  # the service's own lines would bury the figures
     sys.exit(main())
