@@ -76,10 +76,11 @@ class Upload:
 class Memory:
     """Everything the model knows that the service did not tell it afterwards.
 
-    `shown` and `approved` by (batch, revision); `asked` is who asked when for an act of two people, by what was asked;
-    `agreed` (within one step) is for which lines of which batch two people or the bank said that they may be paid
-    again; `out` is the file in which an obligation left the house and was not agreed to be free again; `late` are the
-    obligations that came after an approval of their run, and were not released by two people.
+    `shown` and `approved` by (batch, revision); `in_one_act` is which batches the last act approved, in order; `asked`
+    is who asked when for an act of two people, by what was asked; `agreed` (within one step) is for which lines of
+    which batch two people or the bank said that they may be paid again; `out` is the file in which an obligation left
+    the house and was not agreed to be free again; `late` are the obligations that came after an approval of their run,
+    and were not released by two people.
     """
 
     order: list[str] = field(default_factory=list)
@@ -91,6 +92,7 @@ class Memory:
     limits_asked: dict[int, tuple[Limits, datetime]] = field(default_factory=dict)
     shown: dict[tuple[str, int, str], Shown] = field(default_factory=dict)
     approved: dict[tuple[str, int], dict[int, str]] = field(default_factory=dict)
+    in_one_act: list[str] = field(default_factory=list)
     editor: dict[str, int] = field(default_factory=dict)
     asked: dict[tuple[object, ...], dict[int, datetime]] = field(default_factory=dict)
     proposals: dict[str, tuple[object, ...]] = field(default_factory=dict)

@@ -89,6 +89,7 @@ def approve(
         body = {"digest": page["batch_digest"], "pin": PIN, "approve_without_source": without_source}
         revision = page["batch_revision"]
         answer = model.house.ask(who, "POST", path_of(batch_id, "approvals"), json=body, headers=if_match(revision))
+        model.memory.in_one_act.clear()
         if model.note("approve", answer):
             _approved(model, batch_id, who, page, answer.json()["status"])
 
@@ -118,6 +119,7 @@ def _look_at(model: Model, batch_id: str, who: int) -> dict[str, Any]:
 def _approved(model: Model, batch_id: str, who: int, page: dict[str, Any], status: str) -> None:
     key = (batch_id, page["batch_revision"])
     model.memory.approved.setdefault(key, {})[who] = page["batch_digest"]
+    model.memory.in_one_act.append(batch_id)
     model.reach(f"approve: {status}")
 
 
@@ -128,6 +130,7 @@ def approve_several(model: Model, batch_ids: Sequence[str], who: int) -> None:
         model.house.confirm_findings(who, batch_id)
     items = [{"batch_id": batch_id, "digest": page["batch_digest"]} for batch_id, page in pages.items()]
     answer = model.house.ask(who, "POST", "/v1/approvals", json={"items": items, "pin": PIN})
+    model.memory.in_one_act.clear()
     if not model.note("approve several", answer):
         return
     for item in answer.json()["items"]:
@@ -159,6 +162,7 @@ def approve_what_changed(model: Model, line: Row, who: int) -> None:
         body = {"digest": page["batch_digest"], "pin": PIN}
         answer = model.house.ask(who, "POST", path_of(batch_id, "approvals"), json=body, headers=if_match(revision))
         if is_same:
+            model.memory.in_one_act.clear()
             if model.note("approve", answer):
                 _approved(model, batch_id, who, page, answer.json()["status"])
             return

@@ -64,11 +64,14 @@ def _enough_approvals(model: Model, file: Row, *, is_over_soft: bool) -> None:
     given = model.memory.approved.get((file.batch_id, file.revision), {})
     assert batch.revision == file.revision, "a file of another revision than its batch"
     assert set(given.values()) == {batch.digest}, "approved on another digest than the stored one"
+    # Of several that one person approved in one act each is judged beside those before it.
+    act = model.memory.in_one_act
+    later = act[act.index(batch.id) + 1 :] if batch.id in act else []
     beside = sum(
         claim.cents
         for claim in model.now.held_claims()
         if claim.way == "file"
-        and claim.batch_id != batch.id
+        and claim.batch_id not in {batch.id, *later}
         and (
             model.now.batches[claim.batch_id].run_id == batch.run_id
             or (claim.account, claim.day) == (batch.account, batch.day)
