@@ -61,9 +61,6 @@ def read_document(data: bytes) -> SourceBatch:
     return reader.batch()
 
 
-_MOST_KNOWN = 1_000  # what all lines share stands in the first of them
-
-
 class _Encoded:
     """A text as a file of bytes in UTF-8: all of it in bytes at once would take as much memory again.
 
@@ -153,7 +150,6 @@ class _Reader:
         self._transfers: list[SourceTransfer] = []
         self._purposes: set[str | None] = set()
         self._position = 0
-        self._known: dict[str, str] = {}
 
     def doctype(self, _name: str | None, _public_id: str | None, _system: str | None) -> None:
         """Refuse: a payment file has no DOCTYPE, and entities are how XML attacks come in."""
@@ -186,7 +182,7 @@ class _Reader:
         """Take the value of the element, or close the block that it ends."""
         node = self._path.pop()
         if node is not None and node.field:
-            self._block.add(node.field, self._once("".join(self._text).strip(_LAYOUT)))
+            self._block.add(node.field, "".join(self._text).strip(_LAYOUT))
         self._text.clear()
         if node is TRANSFER:
             self._close_transfer()
@@ -231,13 +227,7 @@ class _Reader:
                 raise UnreadableDocument("too_many_transfers", message)
             self._block = _Fields(f"Payment {self._position}")
         elif node.field == "amount":
-            self._block.add("currency", self._once(attributes.get("Ccy", "")))
-
-    def _once(self, text: str) -> str:
-        """Keep a text that every line repeats, as currency and description are, in memory once."""
-        if len(self._known) < _MOST_KNOWN:
-            return self._known.setdefault(text, text)
-        return self._known.get(text, text)
+            self._block.add("currency", attributes.get("Ccy", ""))
 
     def _close_transfer(self) -> None:
         self._transfers.append(_transfer(self._block, self._position))

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlmodel import Session, col, select
 
+from app.core import memory
 from app.core.columns import any_of
 from app.core.history import SYSTEM, HistoryActor
 from app.payments.models import SourceReading
@@ -41,9 +42,13 @@ class Reading:
 
     def let_go(self) -> None:
         """Forget the document, once its lines are rows: of a large run it takes as much memory as judging it does."""
+        is_large = len(self.document.transfers) > _LARGE
         del self.document
+        if is_large:
+            memory.give_back()
 
 
+_LARGE = 5_000
 # A reading that nobody looked at yet, and one that came too late to be looked at.
 _NOT_TAKEN_IN = ("raw", ReadingOutcome.LATE.value)
 
