@@ -2,8 +2,9 @@
 
 import asyncio
 import json as as_json
-import threading
-from collections.abc import Mapping, MutableMapping
+from collections import deque
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import unquote, urlencode
 
@@ -15,7 +16,7 @@ from app.auth.web import actor_of
 
 
 class Caller:
-    """One service, and a loop to answer on for each thread that asks.
+    """One service, and a loop to answer on for each request that is under way.
 
     A token is looked up once and its holder remembered, until `forget` is called: that lookup would be half of the work
     of most requests, and it is no part of what the model is about.
@@ -23,8 +24,8 @@ class Caller:
 
     def __init__(self, app: FastAPI) -> None:
         self._app = app
-        self._of_thread = threading.local()
         self._loops: list[asyncio.AbstractEventLoop] = []
+        self._free: deque[asyncio.AbstractEventLoop] = deque()
         self._actors: dict[str, Actor] = {}
         app.dependency_overrides[actor_of] = self._known_actor
 
@@ -37,13 +38,18 @@ class Caller:
         """Look every token up again."""
         self._actors.clear()
 
-    @property
-    def _loop(self) -> asyncio.AbstractEventLoop:
-        if not hasattr(self._of_thread, "loop"):
-            self._of_thread.loop = asyncio.new_event_loop()
-            self._loops.append(self._of_thread.loop)
-        loop: asyncio.AbstractEventLoop = self._of_thread.loop
-        return loop
+    @contextmanager
+    def _lent_loop(self) -> Iterator[asyncio.AbstractEventLoop]:
+        """Lend a loop for one request: as many are made as are used at once, however many threads come and go."""
+        try:
+            loop = self._free.pop()
+        except IndexError:
+            loop = asyncio.new_event_loop()
+            self._loops.append(loop)
+        try:
+            yield loop
+        finally:
+            self._free.append(loop)
 
     async def _known_actor(self, request: Request) -> Actor:
         token = request.headers["authorization"]
@@ -83,7 +89,8 @@ class Caller:
             "server": ("model.example", 80),
             "state": {},
         }
-        return self._loop.run_until_complete(self._exchange(scope, body))
+        with self._lent_loop() as loop:
+            return loop.run_until_complete(self._exchange(scope, body))
 
     async def _exchange(self, scope: MutableMapping[str, Any], body: bytes) -> httpx2.Response:
         sent = [{"type": "http.request", "body": body, "more_body": False}]
