@@ -11,9 +11,9 @@ from pydantic import SecretStr
 from app.core.crypto import new_key_text
 from app.core.settings import Environment, Settings
 from app.main import build, create_app
+from tests.docs.made_tables import DOCS, write_into
 
-PAGE = Path(__file__).parents[2] / "docs" / "api-routes.md"
-_BEGIN, _END = "<!-- tables: begin -->\n", "<!-- tables: end -->\n"
+PAGE = DOCS / "api-routes.md"
 _HEADERS = {"if-match": "**If-Match**", "idempotency-key": "key"}
 
 
@@ -52,16 +52,5 @@ def _takes(operation: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"`?{each['name']}=`" for each in parameters if each["in"] == "query")
 
 
-def on_page(text: str) -> str:
-    """Return the tables as they stand on the page."""
-    return text.partition(_BEGIN)[2].partition(_END)[0].strip("\n") + "\n"
-
-
-def written_into(text: str) -> str:
-    """Return the page with the tables of now."""
-    before, after = text.partition(_BEGIN)[0], text.partition(_END)[2]
-    return f"{before}{_BEGIN}\n{tables()}\n{_END}{after}"
-
-
 if __name__ == "__main__":
-    PAGE.write_text(written_into(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    write_into(PAGE, tables())

@@ -1,12 +1,11 @@
 """The tables of docs/bank-profiles.md, made from the profiles. Run as a program, it writes them into the page."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from app.payments.bank_profiles import BANK_PROFILES, DEFAULT_PROFILE, NOT_FOUND, BankProfile
+from tests.docs.made_tables import DOCS, write_into
 
-PAGE = Path(__file__).parents[2] / "docs" / "bank-profiles.md"
-_BEGIN, _END = "<!-- tables: begin -->\n", "<!-- tables: end -->\n"
+PAGE = DOCS / "bank-profiles.md"
 _SAME = "-"
 _FIGURES: Sequence[tuple[str, Callable[[BankProfile], str]]] = (
     ("file format", lambda bank: bank.default_schema),
@@ -47,16 +46,5 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
-def on_page(text: str) -> str:
-    """Return the tables as they stand on the page."""
-    return text.partition(_BEGIN)[2].partition(_END)[0].strip("\n") + "\n"
-
-
-def written_into(text: str) -> str:
-    """Return the page with the tables of now."""
-    before, after = text.partition(_BEGIN)[0], text.partition(_END)[2]
-    return f"{before}{_BEGIN}\n{tables()}\n{_END}{after}"
-
-
 if __name__ == "__main__":
-    PAGE.write_text(written_into(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    write_into(PAGE, tables())

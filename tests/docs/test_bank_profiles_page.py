@@ -1,14 +1,13 @@
 """docs/bank-profiles.md says what the code does."""
 
 from app.payments.bank_profiles import BANK_PROFILES, DEFAULT_PROFILE, NOT_FOUND
-from tests.docs.bank_profiles_table import PAGE, on_page, tables
+from tests.docs.bank_profiles_table import PAGE, tables
+from tests.docs.made_tables import on_page
 
 
 def test_the_page_shows_the_profiles_as_they_are() -> None:
     """Whoever looks a bank up reads the figures that files are made with."""
-    assert on_page(PAGE.read_text(encoding="utf-8")) == tables(), (
-        "write it again with .venv/bin/python -m tests.docs.bank_profiles_table"
-    )
+    assert on_page(PAGE) == tables(), "write it again with .venv/bin/python -m tests.docs.bank_profiles_table"
 
 
 def test_every_bank_has_a_source_and_a_date_or_says_that_none_was_found() -> None:
