@@ -1,6 +1,7 @@
 """Every POST that acts takes an Idempotency-Key: the same key and body act once and give the same answer."""
 
 from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -161,6 +162,54 @@ def _looking(house: House, name: str) -> tuple[str, dict[str, Any]]:
         items = [{"batch_id": batch["id"], "digest": batch["digest"]}]
         return "/v1/approvals", {"items": items, "pin": PIN}
     return f"/v1/payment-batches/{batch['id']}/reveals", {"reason": "Audit of the year 2026"}
+
+
+@pytest.mark.parametrize(
+    "name", ["approvals", "deliveries", "withdrawals", "statements", "lifting", "batches", "confirmation"]
+)
+def test_a_stored_answer_of_what_moves_money_is_not_for_a_weaker_token(house: House, name: str) -> None:
+    """The same for each act on money, from the approval to what the bank refused: rights come before what is stored."""
+    path, body = _moving(house, name)
+    headers = {"Idempotency-Key": "1", "If-Match": '"r1"'}
+    done = house.boss.post(path, body, headers=headers)
+
+    replay = _with_scopes(house, house.boss, Scope.READ).post(path, body, headers=headers)
+
+    assert done.status_code in {200, 201, 202}, done.text
+    assert (replay.status_code, replay.json()["code"]) == (403, "scope_missing")
+
+
+def _moving(house: House, name: str) -> tuple[str, dict[str, Any]]:
+    """Return path and body of an act on money that the boss may do now, as one of two people where it takes two."""
+    second = house.second_person("second", Role.ADMIN, Role.APPROVER)
+    batch = house.uploaded_batch()
+    path = f"/v1/payment-batches/{batch['id']}"
+    why = {"reason": "r"}
+    if name == "approvals":
+        return f"{path}/approvals", {"digest": batch["digest"], "pin": PIN}
+    if name == "lifting":
+        held = house.boss.post(f"{path}/holds", why).json()
+        return f"{path}/holds/{held['holds'][0]['id']}/lifting", why
+    if name == "batches":
+        house.boss.post(f"{path}/rejection", why, headers={"If-Match": '"r1"'})
+        return f"/v1/payroll-runs/{batch['run']['id']}/batches", {}
+    house.boss.approve(batch)
+    if name == "deliveries":
+        return f"{path}/deliveries", {"hash_seen": sha256(house.handed_out(batch["id"])).hexdigest()[:8]}
+    house.handed_out(batch["id"])
+    return _of_file(house, second, batch["id"], name)
+
+
+def _of_file(house: House, second: Person, batch_id: str, name: str) -> tuple[str, dict[str, Any]]:
+    path, why = f"/v1/payment-batches/{batch_id}", {"reason": "r"}
+    if name == "withdrawals":
+        return f"{path}/withdrawals", why
+    if name == "confirmation":
+        asked = second.post(f"{path}/withdrawals", why).json()
+        return f"/v1/proposals/{asked['id']}/confirmation", {}
+    house.deliver(batch_id)
+    line = house.transfers(batch_id)[0]["id"]
+    return f"{path}/statements", {"statement": "refused", "transfer_ids": [line], **why}
 
 
 def _with_scopes(house: House, person: Person, *scopes: Scope) -> Person:
