@@ -139,6 +139,7 @@ class ProposalOutcome(StrEnum):
 
     APPLIED = "applied"
     WITHDRAWN = "withdrawn"
+    EXPIRED = "expired"
 
 
 class Proposal(SQLModel, table=True):

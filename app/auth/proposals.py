@@ -6,22 +6,33 @@ a firm of one person, and the history says so.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import rfc8785
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
 from app.auth.models import Membership, Proposal, ProposalOutcome, Role
 from app.auth.people import Act, names_of
-from app.core import history
+from app.core import history, history_witness
 from app.core.clock import amsterdam_date
 from app.core.errors import Conflict, NotFound
 from app.core.history import Fact, HistoryActor
 
 WAITS = timedelta(hours=24)
+# Whoever has not confirmed by then looks at something that is no longer as it was asked.
+ENDS_AFTER = timedelta(days=30)
 DECIDERS = (Role.ADMIN, Role.APPROVER)
+_MOST_AT_ONCE = 100
+
+
+class ProposalNotRecorded(Conflict):
+    """A proposal stands in the database that nobody made through this service."""
+
+    code = "proposal_not_recorded"
+    title = "A proposal is not in the history"
 
 
 class AnotherProposalOpen(Conflict):
@@ -51,6 +62,9 @@ def ask(session: Session, act: Act, user_id: UUID, wanted: Ask) -> Proposal:
     """
     session.flush()
     found = _open(session, wanted)
+    if found is not None and is_past(found, act.now):
+        _expire(session, act, found)
+        found = None
     if found is not None and not is_decider(
         session, wanted.organization_id, found.proposed_by, amsterdam_date(act.now), *wanted.roles
     ):
@@ -68,10 +82,12 @@ def ask(session: Session, act: Act, user_id: UUID, wanted: Ask) -> Proposal:
             extra={"proposal_id": str(found.id)},
         )
     if found.proposed_by != user_id:
+        require_recorded(session, found)
         found.confirmed_by = user_id
         _end(found, act.now, ProposalOutcome.APPLIED)
         _tell(session, act, found, "proposal.confirmed")
     elif found.waits_until is not None and found.waits_until <= act.now:
+        require_recorded(session, found)
         _end(found, act.now, ProposalOutcome.APPLIED)
         _tell(session, act, found, "proposal.waited")
     session.add(found)
@@ -112,6 +128,51 @@ def _make(session: Session, act: Act, user_id: UUID, wanted: Ask) -> Proposal:
         raise AnotherProposalOpen("Somebody asked for this at the same moment; look again.") from error
     _tell(session, act, row, "proposal.made")
     return row
+
+
+def is_past(row: Proposal, now: datetime) -> bool:
+    """Say whether an open proposal waited so long that it counts no more."""
+    return row.ended_at is None and row.proposed_at + ENDS_AFTER <= now
+
+
+def _expire(session: Session, act: Act, row: Proposal) -> None:
+    _end(row, act.now, ProposalOutcome.EXPIRED)
+    session.add(row)
+    session.flush()
+    _tell(session, act, row, "proposal.expired")
+
+
+def expire(session: Session, act: Act) -> int:
+    """End what waited too long; return how many. A few at a time; what somebody confirms at this moment is left."""
+    statement = (
+        select(Proposal)
+        .where(col(Proposal.ended_at).is_(None), col(Proposal.proposed_at) <= act.now - ENDS_AFTER)
+        .order_by(col(Proposal.proposed_at))
+        .limit(_MOST_AT_ONCE)
+        .with_for_update(skip_locked=True)
+    )
+    rows = session.exec(statement).all()
+    for row in rows:
+        _expire(session, act, row)
+    return len(rows)
+
+
+def require_recorded(session: Session, row: Proposal) -> None:
+    """Refuse a proposal that is a row and nothing else: the history must know who asked for what, under its key."""
+    made = history_witness.said_at(
+        session, row.organization_id, row.proposed_at, actor_id=row.proposed_by, event="proposal.made"
+    )
+    if not any(_is_of(session, row, said["details"]) for said in made):
+        raise ProposalNotRecorded(
+            "The database holds a proposal of which the history knows nothing, so nothing was done. Tell the operator "
+            "at once (docs/operations.md, chapter The history), withdraw it (DELETE /v1/proposals/{id}), and ask anew.",
+            extra={"proposal_id": str(row.id)},
+        )
+
+
+def _is_of(session: Session, row: Proposal, told: Mapping[str, Any]) -> bool:
+    same = {**_details(row), "asked": told.get("asked")} == told
+    return same and history_witness.is_marked(session, row.organization_id, _asked(row), told["asked"])
 
 
 def _end(row: Proposal, now: datetime, outcome: ProposalOutcome) -> None:
@@ -164,6 +225,7 @@ def finish_waiting(session: Session, act: Act, proposal_id: UUID, *roles: str) -
     row = session.exec(statement.execution_options(populate_existing=True)).one()
     if row.ended_at is not None or row.waits_until is None or row.waits_until > act.now:
         return None
+    require_recorded(session, row)
     stays = is_decider(session, row.organization_id, row.proposed_by, amsterdam_date(act.now), *roles)
     _end(row, act.now, ProposalOutcome.APPLIED if stays else ProposalOutcome.WITHDRAWN)
     session.add(row)
@@ -197,14 +259,28 @@ def proposer(session: Session, row: Proposal) -> HistoryActor:
 
 
 def _tell(session: Session, act: Act, row: Proposal, event: str) -> None:
-    details = {
+    history.record(
+        session,
+        Fact(
+            organization_id=row.organization_id,
+            event=event,
+            actor=act.actor,
+            occurred_at=act.now,
+            details={**_details(row), "asked": history_witness.mark(session, row.organization_id, _asked(row))},
+        ),
+    )
+
+
+def _details(row: Proposal) -> dict[str, Any]:
+    return {
         "proposal_id": str(row.id),
         "kind": row.kind,
         "target": str(row.target),
         "reason": row.reason,
-        "waits_until": row.waits_until.isoformat() if row.waits_until else None,
+        "waits_until": row.waits_until.astimezone(UTC).isoformat() if row.waits_until else None,
     }
-    history.record(
-        session,
-        Fact(organization_id=row.organization_id, event=event, actor=act.actor, occurred_at=act.now, details=details),
-    )
+
+
+def _asked(row: Proposal) -> bytes:
+    """Return what exactly was asked. It may name accounts and people, so the history has a keyed hash of it."""
+    return rfc8785.dumps(dict(row.payload))

@@ -1,7 +1,5 @@
-"""What every HTTP route shares: strict JSON, problem+json, sessions that commit before the answer, paging."""
+"""What every HTTP route shares: strict JSON, problem+json, sessions that commit before the answer."""
 
-import base64
-import binascii
 import json
 import re
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -12,7 +10,7 @@ from uuid import UUID
 
 import psycopg
 import structlog
-from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response, params
+from fastapi import APIRouter, Depends, FastAPI, Header, Request, Response, params
 from fastapi.dependencies.utils import get_flat_params
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -388,47 +386,6 @@ def outcome_answer(outcome: Outcome, **headers: str) -> JSONResponse:
     if isinstance(revision, int):
         headers["ETag"] = f'"r{revision}"'
     return answer(outcome.status, outcome.body, **headers)
-
-
-class Cursor(BaseModel):
-    """Where a page ended: the moment and id of its last row."""
-
-    moment: datetime
-    id: UUID
-
-
-class Page(BaseModel):
-    """Which page is asked for."""
-
-    limit: int
-    cursor: Cursor | None
-
-
-def page_of(
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    cursor: Annotated[str | None, Query(max_length=200)] = None,
-) -> Page:
-    """Return the page asked for; 422 for a cursor that is none of ours."""
-    return Page(limit=limit, cursor=None if cursor is None else _decoded(cursor))
-
-
-PageDep = Annotated[Page, Depends(page_of)]
-
-
-def _decoded(text: str) -> Cursor:
-    try:
-        moment, identifier = base64.urlsafe_b64decode(text.encode("ascii")).decode("ascii").split("|")
-        return Cursor(moment=datetime.fromisoformat(moment), id=UUID(identifier))
-    except (ValueError, binascii.Error) as error:
-        message = "Use the cursor from the Link header of the page before."
-        raise Invalid(errors=[Problem(pointer="query:cursor", code="cursor", message=message)]) from error
-
-
-def next_link(request: Request, moment: datetime, identifier: UUID) -> dict[str, str]:
-    """Return the Link header to the page after this row."""
-    cursor = base64.urlsafe_b64encode(f"{moment.isoformat()}|{identifier}".encode()).decode()
-    url = request.url.include_query_params(cursor=cursor)
-    return {"Link": f'<{url.path}?{url.query}>; rel="next"'}
 
 
 def answer(status: int, body: Any, **headers: str) -> JSONResponse:

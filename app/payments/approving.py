@@ -5,7 +5,7 @@ checked from the revision that was shown -> then, under the locks, everything on
 file.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -23,7 +23,7 @@ from app.auth.pins import (
     refuse_changed_recently,
     verify_pin,
 )
-from app.core import history
+from app.core import history, history_witness
 from app.core.columns import any_of
 from app.core.database import transaction
 from app.core.errors import AppError, Conflict, NotFound
@@ -94,6 +94,13 @@ class AlreadyApprovedByYou(Conflict):
 
     code = "already_approved_by_you"
     title = "You approved this already"
+
+
+class ApprovalNotRecorded(Conflict):
+    """An approval stands in the database that nobody gave through this service."""
+
+    code = "approval_not_recorded"
+    title = "An approval is not in the history"
 
 
 class RunNotLocked(Conflict):
@@ -220,7 +227,8 @@ def approve_batch(ctx: Context, session: Session, actor: Actor, wish: Wish, read
     authorise(actor, batch, Action.APPROVE)
     _require_shown(batch, wish)
     content = revising.content_of(ctx, session, batch)
-    if digest.digest(filing.digest_content(content)) != batch.digest or ready.prepared.digest != batch.digest:
+    covered = filing.digest_content(content)
+    if digest.digest(covered) != batch.digest or ready.prepared.digest != batch.digest:
         raise BatchChanged(
             "What the file would hold is not what was shown, as after an upgrade. Save the batch with the date that it "
             "has (PATCH), and look at every line again: nothing else should have changed."
@@ -231,6 +239,7 @@ def approve_batch(ctx: Context, session: Session, actor: Actor, wish: Wish, read
     needed = policies.needed_for(ctx, session, batch)
     given = policies.given_approvals(ctx, session, batch)
     missing = tiers.still_missing(needed, given)
+    _require_recorded(session, batch, {each.user_id for each in given} - {actor.user_id})
     details = {
         "given": len(given),
         "required": needed.count,
@@ -242,6 +251,7 @@ def approve_batch(ctx: Context, session: Session, actor: Actor, wish: Wish, read
         details["missing"] = missing
         tell(session, batch, event="batch.approval_given", actor=actor.as_history(), now=ctx.now(), details=details)
         return batch
+    batch.approved_frame = digest.frame(covered)
     return _complete(ctx, session, actor, content, ready, details)
 
 
@@ -351,6 +361,21 @@ def _add_approval(ctx: Context, session: Session, actor: Actor, batch: PaymentBa
     row.source_state = source_state
     session.add(row)
     session.flush()
+
+
+def _require_recorded(session: Session, batch: PaymentBatch, others: Collection[UUID]) -> None:
+    """Refuse when an approval that counts is a row and nothing else: the history must know of it, under its key."""
+    for person in others:
+        said = history_witness.last_said_of_batch(
+            session, batch.employer_id, batch.id, actor_id=person, events=("batch.approval_given", "batch.recalled")
+        )
+        covered = {} if said is None or said["event"] == "batch.recalled" else said["details"]
+        if (covered.get("revision"), covered.get("digest")) != (batch.revision, batch.digest):
+            raise ApprovalNotRecorded(
+                "The database holds an approval of this batch of which the history knows nothing, so nothing was "
+                "approved. Tell the operator at once (docs/operations.md, chapter The history). Giving the batch "
+                "another date (PATCH) voids all its approvals."
+            )
 
 
 def _complete(

@@ -28,6 +28,7 @@ class Standing:
     is_handed_out: bool
     is_proven: bool
     awaits_signature: bool
+    bank_contradicts: bool
     somebody_can_approve: bool
 
     @classmethod
@@ -41,6 +42,7 @@ class Standing:
             is_handed_out=any(file.handed_out_at is not None for file in files),
             is_proven=all(file.bank_status != BankStatus.NONE for file in files),
             awaits_signature=any(file.awaits_signature for file in files),
+            bank_contradicts=batch.bank_contradicts,
             somebody_can_approve=somebody_can_approve,
         )
 
@@ -58,6 +60,7 @@ def of_batch(standing: Standing, profile: BankProfile, now: datetime) -> list[st
         "no_word_after_execution_date": _no_word_after(standing, now),
         "no_proof": _no_proof(standing, now),
         "awaits_bank_signature": standing.awaits_signature,
+        "bank_contradicts": standing.bank_contradicts,
     }
     return [code for code, holds in known.items() if holds]
 

@@ -43,9 +43,9 @@ from app.payments.retention import refuse_erased
 from app.payments.statements import Fact, Said, TooEarly
 from app.payments.status_report_model import StatusReport
 from app.payments.status_reports import read_status_report
-from app.payments.status_resolution import Resolution
+from app.payments.status_resolution import DisagreementKind, Resolution
 from app.payments.status_resolving import resolve
-from app.payments.transitions import Action, authorise
+from app.payments.transitions import Action, authorise, tell_attention
 from app.payments.two_people import Wanted
 
 BY_HAND = "upload"
@@ -280,8 +280,24 @@ def _follow(ctx: Context, session: Session, batch: PaymentBatch, file: PaymentFi
     if picture.disagreements:
         details["disagreements"] = list(picture.disagreements)
     progress.settle(ctx, session, batch, event="bank.reported", actor=picture.arrival.actor, details=details)
+    if contradicted or not _ANOTHER_FILE.isdisjoint(picture.disagreements):
+        _ask_to_look(ctx, session, batch)
     _free(ctx, session, taken, refused, picture)
     return taken
+
+
+# What a report says of the file that may mean that another one lies at the bank.
+_ANOTHER_FILE = frozenset(
+    {DisagreementKind.ACCOUNT, DisagreementKind.AMOUNT, DisagreementKind.COUNT, DisagreementKind.SUM}
+)
+
+
+def _ask_to_look(ctx: Context, session: Session, batch: PaymentBatch) -> None:
+    """The bank says both, or something else than was handed in: a person finds out what is true."""
+    batch.bank_contradicts = True
+    session.add(batch)
+    session.flush()
+    tell_attention(session, batch, ["bank_contradicts"], now=ctx.now())
 
 
 _CONTRADICTION = (
@@ -391,6 +407,7 @@ def _of_void_file(
         for each in [batch, *statements.open_batches_beside(session, batch)]:
             if not holds.has(session, each, code=WITHDRAWN_AT_BANK):
                 holds.place(ctx, session, each, code=WITHDRAWN_AT_BANK, reason=reason, actor=arrival.actor)
+        _ask_to_look(ctx, session, batch)
     return Taken(
         batch=batch, file=file, is_new=is_new, counts={}, strangers=0, disagreements=(), contradictions=int(has_it)
     )

@@ -5,7 +5,7 @@ left out and why. Approvals, acknowledgements, limits, clocks, message ids and t
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from hashlib import sha256
@@ -69,28 +69,32 @@ class DigestContent:
 
 def canonical_bytes(content: DigestContent) -> bytes:
     """Return the bytes the digest is made of, as `GET .../canonical` shows them."""
-    return b"".join(_pieces(content))
+    return framed_bytes(frame(content), content.lines)
+
+
+def framed_bytes(framed: Mapping[str, object], lines: Sequence[DigestLine]) -> bytes:
+    """Return the same of a frame that was kept, and the lines that are paid."""
+    return b"".join(_pieces(framed, lines))
 
 
 def digest(content: DigestContent) -> str:
     """Return the digest in hex."""
     hashed = sha256()
-    for piece in _pieces(content):
+    for piece in _pieces(frame(content), content.lines):
         hashed.update(piece)
     return hashed.hexdigest()
 
 
-def _pieces(content: DigestContent) -> Iterator[bytes]:
+def _pieces(framed: Mapping[str, object], lines: Sequence[DigestLine]) -> Iterator[bytes]:
     """Yield the canonical bytes line by line: those of a large batch are never in memory all at once."""
-    frame = _frame(content)
     yield PREFIX
-    for n, name in enumerate(sorted([*frame, "lines"])):
+    for n, name in enumerate(sorted([*framed, "lines"])):
         yield b"%b%b:" % (b"," if n else b"{", _canonical(name))
         if name != "lines":
-            yield _canonical(frame[name])
+            yield _canonical(framed[name])
             continue
         yield b"["
-        for place, line in enumerate(content.lines):
+        for place, line in enumerate(lines):
             yield (b"," if place else b"") + _canonical(_line(line))
         yield b"]"
     yield b"}"
@@ -104,7 +108,8 @@ def _canonical(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")).encode()
 
 
-def _frame(content: DigestContent) -> dict[str, object]:
+def frame(content: DigestContent) -> dict[str, object]:
+    """Return everything that the digest covers beside the lines that are paid, as JSON."""
     return {
         "environment": content.environment,
         "mode": content.mode,

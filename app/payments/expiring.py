@@ -15,7 +15,7 @@ from app.payments import attention, bank_profiles, policies, reopening, revising
 from app.payments.context import Context
 from app.payments.locks import lock_batch
 from app.payments.models import BankStatus, BatchStatus, DebtorAccount, LinkMode, PaymentBatch, PaymentFile
-from app.payments.transitions import Move, move, tell
+from app.payments.transitions import Move, move, tell, tell_attention
 
 # Days after the execution date: the first warning, the second, the end.
 WARN_AFTER = (60, 80)
@@ -138,7 +138,4 @@ def _note(ctx: Context, batch_id: UUID) -> None:
         alone = policies.employers_without_approver(ctx, session, [batch])
         codes = _news(ctx, batch, reopening.live_files(session, batch.id), iban, somebody_can_approve=not alone)
         if codes:
-            batch.noted_attention = [*batch.noted_attention, *codes]
-            session.add(batch)
-            session.flush()
-            tell(session, batch, event="batch.attention", actor=SYSTEM, now=ctx.now(), details={"codes": codes})
+            tell_attention(session, batch, codes, now=ctx.now())

@@ -1,9 +1,9 @@
 """From the rows of a batch to what its digest covers and what its file holds: one order, one set of values for both."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from app.payments import identifiers
 from app.payments.bank_profiles import BankProfile, profile_for
@@ -98,6 +98,20 @@ def digest_content(content: BatchContent) -> DigestContent:
         ],
         acknowledgement_keys=content.acknowledgement_keys,
     )
+
+
+def approved_lines(content: BatchContent, framed: Mapping[str, Any]) -> list[DigestLine]:
+    """Return the lines that were paid when this frame of a digest was kept: all that it does not name as left out.
+
+    What became of them afterwards does not matter: one that the bank refused may have been waived since.
+    """
+    left_out = {each["obligation_id"] for each in framed["left_out"]}
+    paid = [
+        replace(row, status=TransferStatus.IN_FILE)
+        for row in content.transfers
+        if str(row.obligation_id) not in left_out
+    ]
+    return list(_digest_lines(replace(content, transfers=paid)))
 
 
 def _digest_lines(content: BatchContent) -> Iterable[DigestLine]:

@@ -37,6 +37,7 @@ ATTENTION: Mapping[str, str] = {
     "no_word_after_execution_date": "de uitvoerdatum is voorbij en niemand meldde of het bestand bij de bank is",
     "no_proof": "aangeleverd, maar de bank heeft nog niets laten weten",
     "awaits_bank_signature": "wacht op een handtekening bij de bank",
+    "bank_contradicts": "de bank spreekt zichzelf tegen, of wat hier bekend is: zoek bij de bank uit wat waar is",
 }
 STAGES: Mapping[str, str] = {
     "none": "nog niets gemeld",
@@ -209,6 +210,7 @@ _WORDS: Mapping[str, Callable[[Details], list[str]]] = {
     "proposal.confirmed": _proposal,
     "proposal.waited": _proposal_waited,
     "proposal.withdrawn": _proposal,
+    "proposal.expired": _proposal,
     "batch.approval_given": _approval,
     "batch.approved": _approval,
     "batch.attention": _attention,

@@ -444,6 +444,13 @@ class PaymentBatch(SQLModel, table=True):
         ),
         sa.Index("ix_payment_batch_employer", "employer_id", "created_at", "id"),
         sa.Index("ix_payment_batch_open", "status", "id", postgresql_where=sa.text(_STILL_OPEN)),
+        sa.Index(
+            "ix_payment_batch_contradicted",
+            "employer_id",
+            "created_at",
+            "id",
+            postgresql_where=sa.text("bank_contradicts"),
+        ),
     )
 
     id: UUID = Field(primary_key=True)
@@ -469,6 +476,10 @@ class PaymentBatch(SQLModel, table=True):
     delivered_at: datetime | None = moment(default=None)
     expiry_warnings: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     noted_attention: list[str] = document(default_factory=list, sa_column_kwargs={"server_default": sa.text("'[]'")})
+    # What the digest covers beside the lines that are paid, as it was at the last approval (`digest.frame`).
+    approved_frame: dict[str, Any] | None = document(default=None)
+    # The bank's reports contradict each other, or what is known here.
+    bank_contradicts: bool = Field(default=False, sa_column_kwargs={"server_default": sa.false()})
     erased_at: datetime | None = moment(default=None)
 
 

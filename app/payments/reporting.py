@@ -56,6 +56,7 @@ RESULTS: Mapping[str, str] = {
     "proposal.confirmed": "Bevestigd door een tweede persoon",
     "proposal.waited": "Doorgegaan na een dag wachten",
     "proposal.withdrawn": "Verzoek vervallen",
+    "proposal.expired": "Verzoek verlopen: niet bevestigd binnen 30 dagen",
     "account.added": "Betaalrekening toegevoegd",
     "account.confirmed": "Betaalrekening bevestigd",
     "account.changed": "Betaalrekening gewijzigd",

@@ -143,13 +143,19 @@ def stands(ctx: Context, session: Session, batch: PaymentBatch) -> bool:
 def canonical_bytes(ctx: Context, session: Session, batch: PaymentBatch) -> bytes:
     """Return the bytes that the digest of a batch is made of; `CanonicalChanged` when the rows give others by now.
 
-    After an approval a line that was left out may be closed or go at the source, and the account be set otherwise.
+    After an approval a line that was left out may be closed or go at the source, and the account be set otherwise: what
+    the digest covers beside the lines was kept then. The lines that are paid change no more.
     """
-    data = digest.canonical_bytes(filing.digest_content(content_of(ctx, session, batch)))
+    content = content_of(ctx, session, batch)
+    framed = batch.approved_frame
+    if framed is not None and framed["revision"] == batch.revision:
+        data = digest.framed_bytes(framed, filing.approved_lines(content, framed))
+    else:
+        data = digest.canonical_bytes(filing.digest_content(content))
     if sha256(data).hexdigest() != batch.digest:
         raise CanonicalChanged(
-            "Lines that were left out of this batch, or the settings of its account, changed after the digest was "
-            "made, so its bytes cannot be shown any more. What was approved stands in the file and in the history."
+            "The bytes of this digest cannot be put together any more: the batch was approved by an older version, or "
+            "its rows were changed in the database. What was approved stands in the file and in the history."
         )
     return data
 

@@ -3,7 +3,7 @@
 The table is data. `allowed_actions` of a batch and the refusals of the use cases come from the same rows.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -16,7 +16,7 @@ from app.auth.actor import Actor
 from app.auth.models import Scope
 from app.core import history
 from app.core.errors import Conflict
-from app.core.history import Fact, HistoryActor
+from app.core.history import SYSTEM, Fact, HistoryActor
 from app.payments.errors import NotAllowedNow
 from app.payments.models import BatchStatus, PaymentBatch
 from app.payments.not_now import explain
@@ -241,3 +241,13 @@ def tell(
             },
         ),
     )
+
+
+def tell_attention(session: Session, batch: PaymentBatch, codes: Collection[str], *, now: datetime) -> None:
+    """Write down, once each, what a person should look at. The caller holds the batch's lock."""
+    news = [code for code in codes if code not in batch.noted_attention]
+    if news:
+        batch.noted_attention = [*batch.noted_attention, *news]
+        session.add(batch)
+        session.flush()
+        tell(session, batch, event="batch.attention", actor=SYSTEM, now=now, details={"codes": news})

@@ -106,6 +106,8 @@ def confirm(ctx: Context, session: Session, actor: Actor, proposal_id: UUID) -> 
         raise
     row = proposals.find(session, proposal_id, actor.readable_employers)
     _refuse_ended(row)
+    if proposals.is_past(row, ctx.now()):
+        raise Conflict(f"Nobody confirmed this in {proposals.ENDS_AFTER.days} days, so it ended. Ask for it anew.")
     if row.proposed_by == actor.user_id and (row.waits_until is None or row.waits_until > ctx.now()):
         raise AnotherPersonNeeded("You asked for this yourself; another person confirms it.")
     return act(ctx, session, actor, _as_wanted(row))
@@ -125,7 +127,12 @@ def withdraw(ctx: Context, session: Session, actor: Actor, proposal_id: UUID) ->
 
 
 def apply_due(ctx: Context) -> int:
-    """Do what was asked for a day ago and needs no second person; return how many. What is impossible by then ends."""
+    """Do what was asked for a day ago and needs no second person; return how many. What is impossible by then ends.
+
+    So does what nobody confirmed in thirty days.
+    """
+    with transaction(ctx.engine) as session:
+        proposals.expire(session, Act(actor=SYSTEM, now=ctx.now(), new_id=ctx.new_id))
     with transaction(ctx.engine) as session:
         waiting = proposals.due(session, ctx.now())
     return sum(_apply_one(ctx, proposal_id) for proposal_id in waiting)

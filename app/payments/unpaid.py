@@ -85,6 +85,11 @@ class Unpaid:
     run: PayrollRun
     late_since: date | None
 
+    @property
+    def place(self) -> tuple[date, int, UUID]:
+        """Where the line stands in the list: by pay day, then as in its batch."""
+        return self.batch.requested_execution_date, self.transfer.position, self.transfer.id
+
 
 def unpaid_lines(ctx: Context, session: Session, employers: frozenset[UUID]) -> list[Unpaid]:
     """Return what these employers still owe, the oldest pay day first."""
@@ -96,7 +101,7 @@ def unpaid_lines(ctx: Context, session: Session, employers: frozenset[UUID]) -> 
         Unpaid(transfer=row, batch=batch, run=run, late_since=_late_since(row, batch, today))
         for row, batch, run in newest.values()
     ]
-    return sorted(lines, key=lambda line: (line.batch.requested_execution_date, line.transfer.position))
+    return sorted(lines, key=lambda line: line.place)
 
 
 def _late_since(row: CreditTransfer, batch: PaymentBatch, today: date) -> date | None:

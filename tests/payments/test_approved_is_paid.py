@@ -134,14 +134,21 @@ def test_the_bytes_under_the_digest_stay_what_was_approved(house: House, clock: 
 
 
 @pytest.mark.parametrize(
-    "change", [_LINE.format("creditor_name = 'Somebody Else'"), _ACCOUNT.format("bic = 'ABNANL2A'")]
+    "change",
+    [
+        _LINE.format("creditor_name = 'Somebody Else'"),
+        _BATCH.format("approved_frame = jsonb_set(approved_frame, '{control_sum_cents}', '1')"),
+        _BATCH.format("approved_frame = NULL") + "; " + _ACCOUNT.format("bic = 'ABNANL2A'"),
+    ],
+    ids=["a line", "what was kept", "approved before anything was kept"],
 )
 def test_bytes_that_are_not_those_of_the_digest_are_never_shown(house: House, change: str) -> None:
     """Rows that changed after the digest was made give no other bytes under its name: 409, and what still tells."""
     batch = house.approved()
     assert _canonical(house, batch).status_code == 200
     with transaction(house.ctx.engine) as session:
-        session.execute(sa.text(change), {"batch": batch["id"]})
+        for statement in change.split("; "):
+            session.execute(sa.text(statement), {"batch": batch["id"]})
 
     answer = _canonical(house, batch)
 
@@ -149,14 +156,42 @@ def test_bytes_that_are_not_those_of_the_digest_are_never_shown(house: House, ch
     assert "history" in answer.json()["detail"]
 
 
-def test_a_left_out_line_that_is_closed_later_changes_no_bytes_unseen(house: House) -> None:
-    """A held line of an approved batch is paid elsewhere: the bytes of the digest cannot be shown, and none are."""
-    batch = house.uploaded_batch(document([replace(lines(1)[0], currency="USD"), *lines(3)[1:]]))
+def test_what_is_done_with_other_lines_and_the_account_later_changes_no_bytes(house: House) -> None:
+    """A left-out line is paid elsewhere, a refused one waived, the account set otherwise: an auditor has the bytes."""
+    second = house.second_person()
+    batch = house.uploaded_batch(document([replace(lines(1)[0], currency="USD"), *lines(4)[1:]]))
     assert house.boss.approve(batch).status_code == 201
-    line = house.transfers(batch["id"])[0]["id"]
-    assert house.boss.post(f"/v1/transfers/{line}/paid-elsewhere", {"reason": "In dollars"}).status_code == 201
+    assert house.deliver(batch["id"]).status_code == 201
+    ids = [each["id"] for each in house.transfers(batch["id"])]
+    said = {"statement": "refused", "reason": "Account closed", "transfer_ids": ids[1:2]}
+    for person in (house.boss, second):
+        person.post(f"/v1/payment-batches/{batch['id']}/statements", said)
+    for line, way in ((ids[0], "paid-elsewhere"), (ids[1], "waiver")):
+        assert house.boss.post(f"/v1/transfers/{line}/{way}", {"reason": "In cash"}).status_code == 201
+    with transaction(house.ctx.engine) as session:
+        for change in ("bic = 'ABNANL2A'", "file_schema = 'pain.001.001.03'", "batch_booking = NOT batch_booking"):
+            session.execute(sa.text(_ACCOUNT.format(change)), {"batch": batch["id"]})
 
-    assert _canonical(house, batch).json()["code"] == "canonical_changed"
+    after = _canonical(house, batch)
+
+    assert after.status_code == 200, after.text
+    assert sha256(after.content).hexdigest() == batch["digest"]
+    told = json.loads(after.content.removeprefix(PREFIX))
+    assert [each["status"] for each in told["left_out"]] == ["invalid"]
+    assert (len(told["lines"]), told["schema"], told["debtor"]["bic"]) == (3, "pain.001.001.09", None)
+
+
+def test_a_batch_that_is_approved_again_shows_what_was_approved_last(house: House) -> None:
+    """Recalled, changed and approved anew: the bytes are those of the new digest, before and after."""
+    first = house.approved()
+    recalled = house.boss.call("DELETE", f"/v1/payment-batches/{first['id']}/approvals/mine")
+    assert recalled.status_code == 200, recalled.text
+    pending = house.batch(first["id"])
+    assert sha256(_canonical(house, first).content).hexdigest() == pending["digest"] != first["digest"]
+
+    assert house.boss.approve(pending).status_code == 201
+
+    assert sha256(_canonical(house, first).content).hexdigest() == pending["digest"]
 
 
 _HOSTILE_TEXTS = (

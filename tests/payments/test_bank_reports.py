@@ -210,8 +210,12 @@ def test_a_freed_line_that_the_bank_executed_bars_what_pays_it_again(house: Hous
     clock.forward(hours=1)
 
     told = upload(house.boss, report_on(batch, status="ACSC")).json()
+    upload(house.boss, report_on(batch, status="ACSC", message_id="AGAIN"))
 
     assert told["contradictions"] == 3
+    assert "bank_contradicts" in told["batch"]["attention"]
+    assert [each["id"] for each in contradicted(house)] == [batch["id"]]
+    assert house.events().count("batch.attention") == 1
     barred = house.boss.approve(house.batch(follow_up["id"]))
     assert (barred.status_code, barred.json()["code"]) == (409, "held")
     assert house.batch(follow_up["id"])["holds"][0]["code"] == "paid_after_refusal"
@@ -275,6 +279,23 @@ def test_a_report_that_names_another_account_is_told_and_written_down(house: Hou
 
     written = next(each["facts"]["details"] for each in events if each["event"] == "bank.reported")
     assert told["disagreements"] == written["disagreements"] == ["account"]
+    assert "bank_contradicts" in told["batch"]["attention"]
+
+
+def test_a_report_in_which_everything_fits_asks_nobody_to_look(house: House) -> None:
+    """A refusal is no contradiction, and nothing of a usual month stands in the list of what to look into."""
+    batch = house.delivered()
+
+    told = upload(house.boss, on_lines(house, batch, {1: ("RJCT", "AC04")}, status="PART")).json()
+
+    assert told["batch"]["attention"] == []
+    assert contradicted(house) == []
+
+
+def contradicted(house: House) -> list[dict[str, Any]]:
+    """Return the batches of which the bank contradicts itself, or what is known here."""
+    found: list[dict[str, Any]] = house.boss.get("/v1/payment-batches?attention=bank_contradicts").json()
+    return found
 
 
 def said_why() -> dict[str, str]:
@@ -371,6 +392,7 @@ def test_a_withdrawn_file_that_the_bank_has_after_all_bars_the_batch(house: Hous
 
     assert told.json()["contradictions"] == 1
     assert house.batch(batch["id"])["holds"][0]["code"] == "withdrawn_file_at_bank"
+    assert "bank_contradicts" in house.batch(batch["id"])["attention"]
 
 
 def test_a_returned_line_is_told_apart_from_a_refused_one(house: House) -> None:

@@ -17,7 +17,7 @@ from app.payments import erasing, retention
 from app.payments.context import Context
 from app.payments.models import PayrollRun, RunState
 from tests.support.clock import FakeClock
-from tests.support.house import House, Person, add_house, add_person, document, lines
+from tests.support.house import House, Person, add_house, add_person, document, lines, link
 from tests.support.planted import FORMS, PLANTED, found_in
 from tests.support.postgres import TestDatabase
 
@@ -204,6 +204,53 @@ def test_what_is_not_finished_is_never_erased(
     run_id = _only_run(database)
     with pytest.raises(sa.exc.ProgrammingError, match="not past its term"), ctx.engine.begin() as connection:
         connection.execute(sa.text("SELECT erase_run(:run, '{}', '{}')"), {"run": run_id})
+
+
+def test_a_run_of_the_dry_run_is_erased_as_well(
+    ctx: Context, client: TestClient, clock: FakeClock, database: TestDatabase
+) -> None:
+    """Going live leaves the runs of the dry run for good; the names and accounts in them are as personal."""
+    clock.moment = LONG_AGO
+    house = add_house(ctx, client, go_live_on="2016-01-01", mode="dry_run")
+    house.approved(document(PAID, day="2016-11-25"))
+    live = link(house.boss, house.administration_id, house.employer_id, house.account_id, go_live_on="2016-12-01")
+    assert live.status_code == 200, live.text
+    _back_to_now(house, clock)
+    assert PAID[0].iban in _dump(database)
+
+    erasing.erase(ctx)
+
+    kept = _dump(database)
+    assert [form for line in PAID for form in (line.name, line.iban, line.text) if form in kept] == []
+
+
+def test_why_a_line_was_left_out_is_erased_from_what_was_approved(
+    ctx: Context, client: TestClient, clock: FakeClock, database: TestDatabase
+) -> None:
+    """What somebody wrote about a colleague stands in the bytes under the digest; it goes with the lines."""
+    house = _house_of(ctx, client, clock, LONG_AGO)
+    batch = house.uploaded_batch(document(PAID, day="2016-11-25"))
+    line = house.transfers(batch["id"])[1]["id"]
+    body = {"decision": "exclude", "reason": "Ruzie met Pietje Planted"}
+    path = f"/v1/payment-batches/{batch['id']}/transfers/{line}"
+    assert house.boss.call("PATCH", path, json=body, headers={"If-Match": '"r1"'}).status_code == 200
+    assert house.boss.approve(house.batch(batch["id"])).status_code == 201
+    assert house.deliver(batch["id"]).status_code == 201
+    clock.forward(days=20)
+    said = {"statement": "executed", "reason": "statement of the bank"}
+    assert house.boss.post(f"/v1/payment-batches/{batch['id']}/statements", said).status_code == 201
+    assert house.boss.post(f"/v1/transfers/{line}/waiver", {"reason": "Settled"}).status_code == 201
+    _back_to_now(house, clock)
+    assert "Pietje Planted" in _columns(database, "payment_batch")
+
+    erasing.erase(ctx)
+
+    assert "Pietje Planted" not in _columns(database, "payment_batch") + _columns(database, "credit_transfer")
+
+
+def _columns(database: TestDatabase, table: str) -> str:
+    with _as_superuser(database) as connection:
+        return "\n".join(connection.execute(sa.text(f'SELECT t::text FROM "{table}" t')).scalars())
 
 
 def _only_run(database: TestDatabase) -> UUID:

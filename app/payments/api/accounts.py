@@ -10,7 +10,7 @@ from sqlmodel import Session
 
 from app.auth.actor import Actor
 from app.auth.models import ProposalOutcome, Scope
-from app.auth.proposals import AnotherProposalOpen
+from app.auth.proposals import AnotherProposalOpen, ProposalNotRecorded
 from app.auth.web import ActorDep, SessionDep
 from app.core.clock import amsterdam_date
 from app.core.errors import Conflict, Invalid, NotFound, Problem
@@ -115,7 +115,7 @@ def change_account(
     "/debtor-accounts/{account_id}/confirmation",
     status_code=201,
     response_model=schemas.DebtorAccountOut,
-    responses={**problems(Conflict, KeyReused, AnotherProposalOpen), **WAITING},
+    responses={**problems(Conflict, KeyReused, AnotherProposalOpen, ProposalNotRecorded), **WAITING},
 )
 def confirm_account(
     request: Request,

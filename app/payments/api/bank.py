@@ -9,7 +9,7 @@ from sqlmodel import Session
 
 from app.auth.actor import Actor
 from app.auth.models import Proposal, ProposalOutcome, Scope
-from app.auth.proposals import AnotherProposalOpen
+from app.auth.proposals import AnotherProposalOpen, ProposalNotRecorded
 from app.auth.web import ActorDep, SessionDep
 from app.core import idempotency
 from app.core.database import transaction
@@ -54,7 +54,7 @@ from app.payments.two_people import Wanted
 
 routes = router(prefix="/v1", tags=["files and the bank"])
 _ACTS = (Conflict, NotAllowedNow, MovedMeanwhile, KeyReused)
-_TWO_PEOPLE = (*_ACTS, AnotherProposalOpen)
+_TWO_PEOPLE = (*_ACTS, AnotherProposalOpen, ProposalNotRecorded)
 # A file that leaves for the first time, or again.
 _AGAINST_RELEASE = (Held, AccountNotConfirmed, ExecutionDatePassed, DryRunOnly, ReleaseNotRecorded)
 WAITING: dict[int | str, dict[str, Any]] = {

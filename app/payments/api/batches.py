@@ -19,7 +19,8 @@ from app.core.clock import AMSTERDAM, amsterdam_date
 from app.core.database import transaction
 from app.core.errors import AppError, Conflict, PreconditionFailed, PreconditionRequired
 from app.core.idempotency import KeyReused
-from app.core.web import PageDep, RevisionDep, answer, next_link, outcome_answer, problem_body, problems, router
+from app.core.paging import PageDep
+from app.core.web import RevisionDep, answer, outcome_answer, problem_body, problems, router
 from app.payments import approving, deciding, refusals, reopening, revealing, revising
 from app.payments.api import schemas, views
 from app.payments.api.common import (
@@ -35,6 +36,7 @@ from app.payments.approving import (
     AccountNotConfirmed,
     AcknowledgementNeeded,
     AlreadyApprovedByYou,
+    ApprovalNotRecorded,
     NothingToPay,
     RunNotLocked,
     Wish,
@@ -71,6 +73,7 @@ _PIN = (PinIncorrect, PinLocked, PinNotSet, PinChangedRecently)
 # Everything that can stand in the way of an approval, beside what stands in the way of any act.
 _AGAINST_APPROVING = (
     *(*_PIN, BatchChanged, SourceChanged, SourceUnreachable, PaidMeanwhile, AlreadyApprovedByYou, AlreadyClaimed),
+    ApprovalNotRecorded,
     *(NothingToPay, Held, AccountNotConfirmed, RunNotLocked, AcknowledgementNeeded, LimitNotSet, PaymentLimitExceeded),
     *(NotABankDay, ExecutionDateImpossible, FileContentRefused, FileCheckFailed),
 )
@@ -87,14 +90,14 @@ class BatchFilter:
     status: BatchStatus | None
     employer_id: UUID | None
     administration_id: UUID | None
-    attention: Literal["no_proof"] | None
+    attention: Literal["no_proof", "bank_contradicts"] | None
 
 
 def batch_filter(
     status: Annotated[BatchStatus | None, Query()] = None,
     employer_id: Annotated[UUID | None, Query()] = None,
     administration_id: Annotated[UUID | None, Query()] = None,
-    attention: Annotated[Literal["no_proof"] | None, Query()] = None,
+    attention: Annotated[Literal["no_proof", "bank_contradicts"] | None, Query()] = None,
 ) -> BatchFilter:
     """Return the conditions of a list of batches."""
     return BatchFilter(status=status, employer_id=employer_id, administration_id=administration_id, attention=attention)
@@ -111,29 +114,24 @@ def list_batches(
 ) -> Response:
     """Return the batches of the caller's employers, newest first.
 
-    `attention=no_proof`: those delivered three bank days ago or more of which nothing shows that the bank has them.
+    `attention=no_proof`: those delivered three bank days ago or more of which nothing shows that the bank has them;
+    `attention=bank_contradicts`: those of which the bank's reports contradict each other, or what is known here.
     """
     actor.needs_scope(Scope.READ)
     employers = actor.readable_employers & {wanted.employer_id} if wanted.employer_id else actor.readable_employers
-    statement = (
-        select(PaymentBatch)
-        .where(col(PaymentBatch.employer_id).in_(employers))
-        .order_by(col(PaymentBatch.created_at).desc(), col(PaymentBatch.id).desc())
-        .limit(page.limit + 1)
-    )
+    statement = select(PaymentBatch).where(col(PaymentBatch.employer_id).in_(employers))
     if wanted.status is not None:
         statement = statement.where(PaymentBatch.status == wanted.status)
     if wanted.administration_id is not None:
         statement = statement.where(PaymentBatch.administration_id == wanted.administration_id)
-    if wanted.attention is not None:
-        statement = statement.where(_without_proof(ctx))
-    if page.cursor is not None:
-        key = sa.tuple_(col(PaymentBatch.created_at), col(PaymentBatch.id))
-        statement = statement.where(key < sa.tuple_(page.cursor.moment, page.cursor.id))
-    rows = list(session.exec(statement))
-    more = rows[: page.limit]
-    headers = next_link(request, more[-1].created_at, more[-1].id) if len(rows) > page.limit else {}
-    return answer(200, [dump(each) for each in views.batches_out(ctx, session, actor, more)], **headers)
+    match wanted.attention:
+        case "no_proof":
+            statement = statement.where(_without_proof(ctx))
+        case "bank_contradicts":
+            statement = statement.where(col(PaymentBatch.bank_contradicts))
+    rows = session.exec(page.newest_first(statement, col(PaymentBatch.created_at), col(PaymentBatch.id))).all()
+    shown, headers = page.cut(request, rows, lambda row: (row.created_at, row.id))
+    return answer(200, [dump(each) for each in views.batches_out(ctx, session, actor, shown)], **headers)
 
 
 def _without_proof(ctx: Context) -> sa.ColumnElement[bool]:

@@ -1,24 +1,24 @@
 """Connections, administrations, links, uploads, and the runs that were seen."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 from uuid import UUID
 
-import sqlalchemy as sa
 from fastapi import Depends, Query, Request, Response
 from sqlmodel import Session, col, select
 
 from app.auth.actor import Actor
 from app.auth.models import ProposalOutcome, Role, Scope
-from app.auth.proposals import AnotherProposalOpen
+from app.auth.proposals import AnotherProposalOpen, ProposalNotRecorded
 from app.auth.web import ActorDep, SessionDep
 from app.core import idempotency
 from app.core.columns import any_of
 from app.core.database import transaction
 from app.core.errors import Conflict, NotFound, PayloadTooLarge, RequestTimeout, UnsupportedMediaType
 from app.core.idempotency import Attempt, KeyReused, Outcome
-from app.core.web import PageDep, answer, next_link, outcome_answer, problems, router
+from app.core.paging import PageDep
+from app.core.web import answer, outcome_answer, problems, router
 from app.payments import connections, deciding, fetching, syncing, two_people, uploading
 from app.payments.api import schemas, views
 from app.payments.api.bank import WAITING
@@ -105,18 +105,11 @@ def _once_with_address(
 def list_connections(request: Request, actor: ActorDep, session: SessionDep, page: PageDep) -> Response:
     """Return the connections of the caller's organizations, newest first."""
     actor.needs_scope(Scope.READ)
-    statement = (
-        select(Connection)
-        .where(col(Connection.organization_id).in_(actor.organizations), col(Connection.deleted_at).is_(None))
-        .order_by(col(Connection.created_at).desc(), col(Connection.id).desc())
-        .limit(page.limit + 1)
+    statement = select(Connection).where(
+        col(Connection.organization_id).in_(actor.organizations), col(Connection.deleted_at).is_(None)
     )
-    if page.cursor is not None:
-        key = sa.tuple_(col(Connection.created_at), col(Connection.id))
-        statement = statement.where(key < sa.tuple_(page.cursor.moment, page.cursor.id))
-    rows = list(session.exec(statement))
-    shown = rows[: page.limit]
-    headers = next_link(request, shown[-1].created_at, shown[-1].id) if len(rows) > page.limit else {}
+    rows = session.exec(page.newest_first(statement, col(Connection.created_at), col(Connection.id))).all()
+    shown, headers = page.cut(request, rows, lambda row: (row.created_at, row.id))
     return answer(200, [_connection(row) for row in shown], **headers)
 
 
@@ -259,7 +252,7 @@ def add_administration(
 @routes.put(
     "/administrations/{administration_id}/link",
     response_model=schemas.AdministrationOut,
-    responses={**problems(Conflict, AnotherProposalOpen), **WAITING},
+    responses={**problems(Conflict, AnotherProposalOpen, ProposalNotRecorded), **WAITING},
 )
 def link_administration(
     ctx: ContextDep, actor: ActorDep, session: SessionDep, administration_id: UUID, body: schemas.LinkIn
@@ -368,7 +361,7 @@ def upload_payroll_file(
     return answer(201 if uploaded.is_new else 200, body)
 
 
-def _runs(session: Session, actor: Actor, rows: list[PayrollRun]) -> list[schemas.RunOut]:
+def _runs(session: Session, actor: Actor, rows: Sequence[PayrollRun]) -> list[schemas.RunOut]:
     viewer = Viewer(actor=actor)
     batches: dict[UUID, list[UUID]] = {}
     found = select(PaymentBatch.run_id, PaymentBatch.id).where(
@@ -412,20 +405,11 @@ def list_runs(
 ) -> Response:
     """Return what was seen, newest first: when, and in words why something was not fetched or is not payable."""
     actor.needs_scope(Scope.READ)
-    statement = (
-        select(PayrollRun)
-        .where(col(PayrollRun.employer_id).in_(actor.readable_employers))
-        .order_by(col(PayrollRun.first_seen_at).desc(), col(PayrollRun.id).desc())
-        .limit(page.limit + 1)
-    )
+    statement = select(PayrollRun).where(col(PayrollRun.employer_id).in_(actor.readable_employers))
     if administration_id is not None:
         statement = statement.where(PayrollRun.administration_id == administration_id)
-    if page.cursor is not None:
-        key = sa.tuple_(col(PayrollRun.first_seen_at), col(PayrollRun.id))
-        statement = statement.where(key < sa.tuple_(page.cursor.moment, page.cursor.id))
-    rows = list(session.exec(statement))
-    shown = rows[: page.limit]
-    headers = next_link(request, shown[-1].first_seen_at, shown[-1].id) if len(rows) > page.limit else {}
+    rows = session.exec(page.newest_first(statement, col(PayrollRun.first_seen_at), col(PayrollRun.id))).all()
+    shown, headers = page.cut(request, rows, lambda row: (row.first_seen_at, row.id))
     return answer(200, [dump(each) for each in _runs(session, actor, shown)], **headers)
 
 

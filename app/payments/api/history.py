@@ -1,7 +1,5 @@
 """The history, as JSON and as CSV."""
 
-import base64
-import binascii
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Literal
@@ -13,8 +11,9 @@ from app.auth.actor import Actor
 from app.auth.models import Role, Scope
 from app.auth.web import ActorDep, SessionDep
 from app.core import history_proof
-from app.core.errors import Invalid, Problem, RoleMissing
+from app.core.errors import RoleMissing
 from app.core.history_proof import Verdict
+from app.core.paging import CursorText, bad_cursor, next_link, parts_of
 from app.core.web import answer, problems, router
 from app.payments import reporting
 from app.payments.api import schemas
@@ -30,13 +29,20 @@ _MOST_CSV_LINES = 100_000
 
 @routes.get("/payment-batches/{batch_id}/history", response_model=list[schemas.HistoryOut], responses=problems())
 def batch_history(
-    actor: ActorDep, session: SessionDep, batch_id: UUID, limit: Annotated[int, Query(ge=1, le=1000)] = 1000
+    request: Request,
+    actor: ActorDep,
+    session: SessionDep,
+    batch_id: UUID,
+    cursor: CursorText = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
 ) -> Response:
     """Return what happened to a batch, newest first."""
     actor.needs_scope(Scope.READ)
     batch = visible_batch(session, actor, batch_id)
-    question = _question(actor, limit=limit, batch_id=batch.id)
-    return answer(200, _out(reporting.history_lines(session, question)))
+    question = _question(actor, limit=limit + 1, before=_decoded(cursor), batch_id=batch.id)
+    lines = reporting.history_lines(session, question)
+    more = _next(request, lines[limit - 1]) if len(lines) > limit else {}
+    return answer(200, _out(lines[:limit]), **more)
 
 
 @routes.get(
@@ -48,7 +54,7 @@ def history(
     request: Request,
     actor: ActorDep,
     session: SessionDep,
-    cursor: Annotated[str | None, Query(max_length=300)] = None,
+    cursor: CursorText = None,
     limit: Annotated[int | None, Query(ge=1, le=1000, description="100 without it; as CSV 100,000")] = None,
     format: Annotated[Literal["json", "csv"] | None, Query()] = None,  # noqa: A002 - the name in the address
 ) -> Response:
@@ -142,24 +148,17 @@ def _out(lines: Sequence[HistoryLine]) -> list[dict[str, object]]:
 
 
 def _next(request: Request, last: HistoryLine) -> dict[str, str]:
-    key = f"{last.occurred_at.isoformat()}|{last.organization_id}|{last.sequence}"
-    url = request.url.include_query_params(cursor=base64.urlsafe_b64encode(key.encode()).decode())
-    return {"Link": f'<{url.path}?{url.query}>; rel="next"'}
+    return next_link(request, last.occurred_at.isoformat(), str(last.organization_id), str(last.sequence))
 
 
 def _decoded(cursor: str | None) -> tuple[datetime, UUID, int] | None:
     if cursor is None:
         return None
+    moment, organization, sequence = parts_of(cursor, 3)
     try:
-        moment, organization, sequence = base64.urlsafe_b64decode(cursor.encode("ascii")).decode("ascii").split("|")
         parsed = (datetime.fromisoformat(moment), UUID(organization), int(sequence))
-    except (ValueError, binascii.Error) as error:
-        raise _bad_cursor() from error
+    except ValueError as error:
+        raise bad_cursor() from error
     if parsed[0].tzinfo is None or not 0 < parsed[2] < 2**63:
-        raise _bad_cursor()
+        raise bad_cursor()
     return parsed
-
-
-def _bad_cursor() -> Invalid:
-    message = "Use the cursor from the Link header of the page before."
-    return Invalid(errors=[Problem(pointer="query:cursor", code="cursor", message=message)])

@@ -10,12 +10,13 @@ from app.auth import people, proposals
 from app.auth.actor import Actor
 from app.auth.models import Membership, Proposal, ProposalOutcome, Role, Scope, User
 from app.auth.people import Act
-from app.auth.proposals import AnotherProposalOpen
+from app.auth.proposals import AnotherProposalOpen, ProposalNotRecorded
 from app.auth.web import ActorDep, SessionDep
 from app.core.clock import amsterdam_date
 from app.core.columns import any_of
 from app.core.errors import Conflict, Invalid, NotFound, Problem
 from app.core.idempotency import KeyReused
+from app.core.paging import LongPageDep
 from app.core.web import answer, problems, router
 from app.payments import policies, tiers, two_people
 from app.payments.api import schemas, views
@@ -58,7 +59,7 @@ def get_policy(ctx: ContextDep, actor: ActorDep, session: SessionDep, employer_i
 @routes.put(
     "/employers/{employer_id}/approval-policy",
     response_model=schemas.PolicyOut,
-    responses={**problems(Conflict, AnotherProposalOpen), **WAITING},
+    responses={**problems(Conflict, AnotherProposalOpen, ProposalNotRecorded), **WAITING},
 )
 def put_policy(
     ctx: ContextDep, actor: ActorDep, session: SessionDep, employer_id: UUID, body: schemas.PolicyIn
@@ -112,7 +113,7 @@ def _member(membership: Membership, user: User) -> schemas.MemberOut:
     "/employers/{employer_id}/members",
     status_code=201,
     response_model=schemas.ProposalOut,
-    responses={**problems(Conflict, KeyReused, AnotherProposalOpen), **WAITING},
+    responses={**problems(Conflict, KeyReused, AnotherProposalOpen, ProposalNotRecorded), **WAITING},
 )
 def add_member(
     request: Request,
@@ -157,7 +158,7 @@ def _proposed(session: Session, actor: Actor, proposal: Proposal) -> tuple[int, 
 @routes.delete(
     "/employers/{employer_id}/members/{user_id}",
     response_model=schemas.ProposalOut,
-    responses={**problems(Conflict, AnotherProposalOpen), **WAITING},
+    responses={**problems(Conflict, AnotherProposalOpen, ProposalNotRecorded), **WAITING},
 )
 def remove_member(
     ctx: ContextDep,
@@ -218,30 +219,27 @@ def confirm_pin_change(
 
 @routes.get("/proposals", response_model=list[schemas.ProposalOut], responses=problems())
 def list_proposals(
+    request: Request,
     actor: ActorDep,
     session: SessionDep,
+    page: LongPageDep,
     state: Annotated[Literal["open", "all"], Query()] = "open",
-    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
 ) -> Response:
     """Return what waits for a second person at the caller's employers, newest first."""
     actor.needs_scope(Scope.READ)
-    statement = (
-        select(Proposal)
-        .where(any_of(col(Proposal.organization_id), actor.employers))
-        .order_by(col(Proposal.proposed_at).desc(), col(Proposal.id).desc())
-        .limit(limit)
-    )
+    statement = select(Proposal).where(any_of(col(Proposal.organization_id), actor.employers))
     if state == "open":
         statement = statement.where(col(Proposal.ended_at).is_(None))
-    rows = session.exec(statement).all()
-    return answer(200, [dump(each) for each in views.proposals_out(session, actor, rows)])
+    rows = session.exec(page.newest_first(statement, col(Proposal.proposed_at), col(Proposal.id))).all()
+    shown, headers = page.cut(request, rows, lambda row: (row.proposed_at, row.id))
+    return answer(200, [dump(each) for each in views.proposals_out(session, actor, shown)], **headers)
 
 
 @routes.post(
     "/proposals/{proposal_id}/confirmation",
     status_code=201,
     response_model=schemas.ProposalOut,
-    responses=problems(Conflict, NotAllowedNow, KeyReused, AnotherPersonNeeded),
+    responses=problems(Conflict, NotAllowedNow, KeyReused, AnotherPersonNeeded, ProposalNotRecorded),
 )
 def confirm_proposal(
     request: Request, ctx: ContextDep, actor: ActorDep, session: SessionDep, key: KeyDep, proposal_id: UUID

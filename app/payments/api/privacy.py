@@ -2,19 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
-from fastapi import Query, Request, Response
+from fastapi import Request, Response
 from sqlmodel import Session, col, select
 
 from app.auth.actor import Actor
 from app.auth.models import ProposalOutcome, Role, Scope
 from app.auth.people import lock_people, names_of
-from app.auth.proposals import AnotherProposalOpen
+from app.auth.proposals import AnotherProposalOpen, ProposalNotRecorded
 from app.auth.web import ActorDep, SessionDep
 from app.core.errors import Conflict, NotFound
 from app.core.idempotency import KeyReused
+from app.core.paging import LongPageDep
 from app.core.web import answer, problems, router
 from app.payments import retention, revealing, two_people
 from app.payments.api import schemas, views
@@ -60,21 +61,15 @@ def reveal(
 
 @routes.get("/employers/{employer_id}/reveals", response_model=list[schemas.RevealOut], responses=problems())
 def list_reveals(
-    actor: ActorDep,
-    session: SessionDep,
-    employer_id: UUID,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
+    request: Request, actor: ActorDep, session: SessionDep, employer_id: UUID, page: LongPageDep
 ) -> Response:
     """Return who looked at which batch unmasked, and why, newest first."""
     actor.needs_scope(Scope.READ)
     actor.needs_employer_role(employer_id, Role.ADMIN, Role.APPROVER, Role.AUDITOR)
-    rows = session.exec(
-        select(Reveal)
-        .where(Reveal.employer_id == employer_id)
-        .order_by(col(Reveal.made_at).desc(), col(Reveal.id).desc())
-        .limit(limit)
-    ).all()
-    return answer(200, _out(session, actor, rows))
+    statement = select(Reveal).where(Reveal.employer_id == employer_id)
+    rows = session.exec(page.newest_first(statement, col(Reveal.made_at), col(Reveal.id))).all()
+    shown, headers = page.cut(request, rows, lambda row: (row.made_at, row.id))
+    return answer(200, _out(session, actor, shown), **headers)
 
 
 @routes.get("/employers/{employer_id}/retention", response_model=schemas.RetentionOut, responses=problems())
@@ -89,7 +84,7 @@ def get_retention(actor: ActorDep, session: SessionDep, employer_id: UUID) -> Re
 @routes.put(
     "/employers/{employer_id}/retention",
     response_model=schemas.RetentionOut,
-    responses={**problems(Conflict, AnotherProposalOpen), **WAITING},
+    responses={**problems(Conflict, AnotherProposalOpen, ProposalNotRecorded), **WAITING},
 )
 def put_retention(
     ctx: ContextDep, actor: ActorDep, session: SessionDep, employer_id: UUID, body: schemas.RetentionIn

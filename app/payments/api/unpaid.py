@@ -1,6 +1,7 @@
 """Lines that are still to be paid: the list, follow-up batches, paid elsewhere, not owed."""
 
 from collections.abc import Sequence
+from datetime import date
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from app.auth.models import Scope
 from app.auth.web import ActorDep, SessionDep
 from app.core.errors import Conflict, NotFound
 from app.core.idempotency import KeyReused
+from app.core.paging import CursorText, bad_cursor, next_link, parts_of
 from app.core.web import answer, problems, router
 from app.payments import revealing, unpaid
 from app.payments.api import schemas, views
@@ -26,27 +28,45 @@ routes = router(prefix="/v1", tags=["unpaid lines"])
 
 @routes.get("/unpaid-transfers", response_model=list[schemas.UnpaidOut], responses=problems())
 def list_unpaid(
+    request: Request,
     ctx: ContextDep,
     actor: ActorDep,
     session: SessionDep,
     employer_id: Annotated[UUID | None, Query()] = None,
+    cursor: CursorText = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
 ) -> Response:
-    """Return the lines that were not paid and still are to be, the oldest pay day first."""
+    """Return the lines that were not paid and still are to be, the oldest pay day first.
+
+    `X-Total-Count` is their number on all pages.
+    """
     actor.needs_scope(Scope.READ)
     employers = actor.readable_employers
     if employer_id is not None:
         if employer_id not in employers:
             raise NotFound("No such employer.")
         employers = frozenset({employer_id})
-    lines = unpaid.unpaid_lines(ctx, session, employers)
+    after = _place(cursor)
+    every = unpaid.unpaid_lines(ctx, session, employers)
+    lines = [line for line in every if after is None or line.place > after]
     viewer = revealing.viewer_of(ctx, session, actor)
     codes = views.finding_codes(session, [line.transfer.id for line in lines[:limit]])
     shown = [
         dump(_unpaid(line, codes.get(line.transfer.id, []), visibility(viewer, line.batch.employer_id, line.batch.id)))
         for line in lines[:limit]
     ]
-    return answer(200, shown, **{"X-Total-Count": str(len(lines))})
+    more = next_link(request, *map(str, lines[limit - 1].place)) if len(lines) > limit else {}
+    return answer(200, shown, **{"X-Total-Count": str(len(every)), **more})
+
+
+def _place(cursor: str | None) -> tuple[date, int, UUID] | None:
+    if cursor is None:
+        return None
+    day, position, identifier = parts_of(cursor, 3)
+    try:
+        return date.fromisoformat(day), int(position), UUID(identifier)
+    except ValueError as error:
+        raise bad_cursor() from error
 
 
 def _unpaid(line: Unpaid, codes: Sequence[str], seen: Visibility) -> schemas.UnpaidOut:

@@ -1,0 +1,98 @@
+"""Asking the history whether a person did something, before it is acted on.
+
+Who has the database can write a row; a record with its mac is only written by who has the key (ADR 0014).
+"""
+
+import hmac
+import json
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlmodel import Session, col, select
+
+from app.core.history import HistoryEntry, keys_of
+from app.core.history_chain import START, Link, next_mac, organization_key
+
+Said = Mapping[str, Any]
+_MARK = b"loonstroom mark 1|"
+
+
+def last_said_of_batch(
+    session: Session, organization_id: UUID, batch_id: UUID, *, actor_id: UUID, events: Collection[str]
+) -> Said | None:
+    """Return the last record of this person and batch among these events; None when there is none, or it is forged."""
+    statement = (
+        select(HistoryEntry)
+        .where(
+            HistoryEntry.organization_id == organization_id,
+            HistoryEntry.payment_batch_id == batch_id,
+            HistoryEntry.actor_id == actor_id,
+            col(HistoryEntry.event).in_(events),
+        )
+        .order_by(col(HistoryEntry.sequence).desc())
+        .limit(1)
+    )
+    entry = session.exec(statement).first()
+    said = None if entry is None else _genuine(session, entry)
+    of_batch = said is not None and said["payment_batch_id"] == str(batch_id)
+    return said if said is not None and of_batch and _is_by(said, actor_id) and said["event"] in events else None
+
+
+def said_at(session: Session, organization_id: UUID, moment: datetime, *, actor_id: UUID, event: str) -> list[Said]:
+    """Return the records of this event by this person from exactly this moment, without those that are forged."""
+    statement = select(HistoryEntry).where(
+        HistoryEntry.organization_id == organization_id, HistoryEntry.occurred_at == moment
+    )
+    said = [_genuine(session, entry) for entry in session.exec(statement)]
+    return [each for each in said if each is not None and _is_by(each, actor_id) and each["event"] == event]
+
+
+def _is_by(said: Said, actor_id: UUID) -> bool:
+    return bool(said["actor"]["id"] == str(actor_id))
+
+
+def _genuine(session: Session, entry: HistoryEntry) -> Said | None:
+    """Return what a record says when its mac follows from the record before it; the columns beside it are not read."""
+    said: dict[str, Any] = json.loads(entry.payload)
+    return said if _mac_holds(session, entry) and said["sequence"] == entry.sequence else None
+
+
+def _mac_holds(session: Session, entry: HistoryEntry) -> bool:
+    master = keys_of(session).keys.get(entry.key_id or "")
+    before = _before(session, entry)
+    if master is None or entry.mac is None or before is None:
+        return False
+    key = organization_key(master, entry.organization_id)
+    return hmac.compare_digest(next_mac(key, before, entry.payload), entry.mac)
+
+
+def _before(session: Session, entry: HistoryEntry) -> Link | None:
+    if entry.sequence == 1:
+        return START
+    row = session.execute(
+        sa.select(col(HistoryEntry.hash), col(HistoryEntry.mac)).where(
+            col(HistoryEntry.organization_id) == entry.organization_id,
+            col(HistoryEntry.sequence) == entry.sequence - 1,
+        )
+    ).one_or_none()
+    return None if row is None else Link(hash=row.hash, mac=row.mac)
+
+
+def mark(session: Session, organization_id: UUID, content: bytes) -> str:
+    """Return a keyed hash by which a record can say what was meant without showing it, as `key:hash`."""
+    keys = keys_of(session)
+    return f"{keys.current}:{_marked(keys.keys[keys.current], organization_id, content)}"
+
+
+def is_marked(session: Session, organization_id: UUID, content: bytes, marked: object) -> bool:
+    """Say whether a mark is that of this content."""
+    key_id, _, value = str(marked).partition(":")
+    master = keys_of(session).keys.get(key_id)
+    return master is not None and hmac.compare_digest(_marked(master, organization_id, content), value)
+
+
+def _marked(master: bytes, organization_id: UUID, content: bytes) -> str:
+    return hmac.digest(organization_key(master, organization_id), _MARK + content, "sha256").hex()
