@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,22 @@ _CHECKS = (
     "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,"
     "response_schema_conformance,negative_data_rejection,unsupported_method,missing_required_header,ignored_auth"
 )
+
+
+_CASES = re.compile(r"Test cases:\n +([0-9]+) generated, ([0-9]+) passed\n")
+
+
+def cases_in(done: subprocess.CompletedProcess[str]) -> int:
+    """Return how many calls were made; an assertion when any was not as documented."""
+    lines = done.stdout.partition("= WARNINGS =")[0].splitlines()
+    report = "\n".join(line[:300] for line in lines)  # a generated body can be very long
+    assert done.returncode == 0, report[-8000:] + done.stderr[-1000:]
+    assert "Unresolvable references" not in done.stdout
+    found = _CASES.search(done.stdout)
+    assert found is not None, done.stdout[-1000:]
+    made, passed = map(int, found.groups())
+    assert made == passed
+    return made
 
 
 def generated_calls(town: Town, folder: Path, *, examples: int, seed: int) -> subprocess.CompletedProcess[str]:
