@@ -47,6 +47,18 @@ def held(session: Session, obligation_ids: Sequence[UUID]) -> set[UUID]:
     return set(session.exec(statement))
 
 
+def refuse_held(session: Session, obligation_id: UUID) -> None:
+    """Refuse to offer a line that another batch is paying or has paid: `AlreadyClaimed`, with that batch."""
+    paying = session.exec(
+        select(Claim.batch_id).where(Claim.obligation_id == obligation_id, col(Claim.state).in_(HELD_STATES))
+    ).first()
+    if paying is not None:
+        raise AlreadyClaimed(
+            "Another batch is paying this line, or has paid it; it stays left out here.",
+            extra={"payment_batch_id": str(paying)},
+        )
+
+
 def take(session: Session, batch: PaymentBatch, transfers: Iterable[Line], *, now: datetime, new_id: NewId) -> None:
     """Take the claims of these lines for the batch; `AlreadyClaimed` when one of them is live or spent elsewhere.
 

@@ -11,7 +11,7 @@ from app.auth.actor import Actor
 from app.auth.models import Role
 from app.core.clock import amsterdam_date
 from app.core.errors import Conflict, Forbidden, Invalid, NotFound, PreconditionFailed, Problem, RoleMissing
-from app.payments import bank_profiles, calendar, line_rows, receiving, revising
+from app.payments import bank_profiles, calendar, claims, line_rows, receiving, revising
 from app.payments.context import Context
 from app.payments.errors import ExecutionDateImpossible, NotABankDay
 from app.payments.findings import ACCOUNT_CHANGES
@@ -159,7 +159,7 @@ def decide_line(
     if wanted.kind not in (None, row.kind):
         _require_own_people(actor, batch, "What kind of payment a line is")
     before = {"decision": row.decision, "kind": row.kind}
-    _decide(row, wanted)
+    _decide(session, row, wanted)
     if wanted.kind is not None and wanted.kind != row.kind:
         _change_kind(ctx, session, actor, batch, row, wanted.kind)
     session.add(row)
@@ -195,7 +195,7 @@ def _require_own_people(actor: Actor, batch: PaymentBatch, what: str) -> None:
         )
 
 
-def _decide(row: CreditTransfer, wanted: LineDecision) -> None:
+def _decide(session: Session, row: CreditTransfer, wanted: LineDecision) -> None:
     if wanted.decision is None or wanted.decision == row.decision:
         return
     if wanted.decision is not Decision.PAY and not wanted.reason:
@@ -203,6 +203,7 @@ def _decide(row: CreditTransfer, wanted: LineDecision) -> None:
         raise Invalid(errors=[Problem(pointer="/reason", code="reason_missing", message=message)])
     if wanted.decision is Decision.PAY:
         _may_be_put_back(row, wanted.reason)
+        claims.refuse_held(session, row.obligation_id)
         row.hold_code = None
     row.decision, row.decision_reason = wanted.decision, wanted.reason
 

@@ -39,6 +39,7 @@ def check_release(session: Session, transfer_id: UUID, replaces: UUID | None) ->
     batch = session.get_one(PaymentBatch, row.batch_id)
     if batch.status != BatchStatus.PENDING or row.hold_code not in NEEDS_TWO_PEOPLE:
         raise NotAllowedNow("Only a line that waits because the run changed after an approval is set free here.")
+    claims.refuse_held(session, row.obligation_id)
     if replaces is not None:
         _check_replaced(session, batch, row, replaces)
     return row, batch

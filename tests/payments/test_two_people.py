@@ -599,3 +599,38 @@ def test_a_hold_that_is_about_more_by_now_is_not_lifted_for_what_it_was_about(
     (after,) = house.batch(batch["id"])["holds"]
     assert (hold["reason"][:8], after["reason"][:8]) == ("1 lines ", "2 lines ")
     assert house.events().count("batch.held") == 2
+
+
+def test_a_late_line_that_a_follow_up_pays_is_not_set_free_in_its_first_batch(house: House) -> None:
+    """Two people set it free in the follow-up that pays it; in the batch that is recalled afterwards nobody does."""
+    second = house.second_person()
+    run = {"year": 2026, "period": 11, "run_number": 1}
+    house.approved(document(lines(2)), **run)
+    late = house.upload(document(lines(4)), **run).json()["payment_batch_ids"][-1]
+    additional = {"reason": "Both are owed", "additional": True}
+
+    def set_free(batch_id: str, line: str) -> list[Any]:
+        path = f"/v1/payment-batches/{batch_id}/transfers/{line}/release"
+        return [person.post(path, additional) for person in (house.boss, second)]
+
+    def approve(batch_id: str) -> None:
+        house.acknowledge_all(house.batch(batch_id))
+        for person in (house.boss, second):
+            if house.batch(batch_id)["status"] == "pending":
+                assert person.approve(house.batch(batch_id)).status_code == 201
+        assert house.batch(batch_id)["status"] == "approved"
+
+    first, other = (each["id"] for each in house.transfers(late))
+    assert set_free(late, first)[-1].status_code == 201
+    approve(late)
+    follow_up = house.boss.post("/v1/follow-up-batches", {"transfer_ids": [other]}).json()["id"]
+    assert set_free(follow_up, house.transfers(follow_up)[0]["id"])[-1].status_code == 201
+    approve(follow_up)
+    recalled = [house.boss, second]
+    while house.batch(late)["status"] == "approved":
+        recalled.pop().call("DELETE", f"/v1/payment-batches/{late}/approvals/mine")
+
+    answers = set_free(late, other)
+
+    assert [(each.status_code, each.json()["code"]) for each in answers] == [(409, "already_claimed")] * 2
+    assert answers[0].json()["payment_batch_id"] == follow_up

@@ -219,3 +219,26 @@ def test_a_line_that_waits_in_a_new_batch_is_closed_there_only(house: House) -> 
     assert refused.json()["payment_batch_id"] == again["id"]
     assert closed.status_code == 201
     assert house.boss.approve(house.batch(again["id"])).json()["number_of_transactions"] == 2
+
+
+def test_a_line_that_a_follow_up_pays_is_not_put_back_into_its_first_batch(house: House) -> None:
+    """Left out, paid by a follow-up, and then the first batch is recalled: there it stays left out."""
+    batch = house.uploaded_batch()
+    line = house.transfers(batch["id"])[1]
+    path = f"/v1/payment-batches/{batch['id']}/transfers/{line['id']}"
+
+    def decide(decision: str, revision: int) -> Any:
+        body = {"decision": decision, "reason": "Later"}
+        return house.boss.call("PATCH", path, json=body, headers={"If-Match": f'"r{revision}"'})
+
+    assert decide("exclude", 1).status_code == 200
+    house.boss.approve(house.batch(batch["id"]))
+    follow_up = house.boss.post("/v1/follow-up-batches", {"transfer_ids": [line["id"]]}).json()
+    assert house.boss.approve(follow_up).status_code == 201
+    assert house.boss.call("DELETE", f"/v1/payment-batches/{batch['id']}/approvals/mine").status_code == 200
+
+    answer = decide("pay", house.batch(batch["id"])["revision"])
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "already_claimed")
+    assert answer.json()["payment_batch_id"] == follow_up["id"]
+    assert house.transfers(batch["id"])[1]["status"] == "excluded"
