@@ -21,7 +21,7 @@ from app.cli.runtime import built_service
 from app.core.database import transaction
 from app.core.errors import Conflict
 from app.core.history import OPERATOR
-from app.core.money import text_to_cents
+from app.core.money import stated_cents
 from app.payments import accounts, connections
 from app.payments.accounts import Confirmation, LimitSetting, NewAccount
 from app.payments.connections import Link, NewConnection
@@ -429,10 +429,13 @@ def _limit_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _setting(amounts: dict[str, str | None], ends_on: datetime | None) -> LimitSetting:
-    try:
-        cents = {name: None if text is None else text_to_cents(text) for name, text in amounts.items()}
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from error
+    cents: dict[str, int | None] = {}
+    for name, text in amounts.items():
+        try:
+            cents[name] = None if text is None else stated_cents(text)
+        except ValueError as error:
+            option = f"--{name.replace('_', '-')}"
+            raise click.BadParameter(f"{error}.", param_hint=option) from error
     return LimitSetting(
         hard={kind: cents[kind.value] for kind in LimitKind},
         soft={kind: cents[f"soft_{kind.value}"] for kind in LimitKind},

@@ -29,6 +29,15 @@ def text_to_cents(text: str) -> int:
     return int(text.replace(".", ""))
 
 
+def stated_cents(text: str) -> int:
+    """Return the cents of an amount that a person or program states here; ValueError also when it is over the most."""
+    cents = text_to_cents(text)
+    if cents > MAXIMUM_STATED_CENTS:
+        message = f"an amount is at most {cents_to_text(MAXIMUM_STATED_CENTS)}"
+        raise ValueError(message)
+    return cents
+
+
 def decimal_text_to_cents(text: str) -> int:
     """Return the cents of an XML Schema decimal (`2611`, `2611.0`, `+2611.00`); ValueError when it is not whole cents.
 

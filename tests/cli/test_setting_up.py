@@ -176,6 +176,19 @@ def test_a_limit_with_a_last_day_shows_it(house: House, terminal: Terminal) -> N
     assert (limit["ends_on"], limit["per_batch"]["limit"]["amount"]) == ("2126-12-31", "1000.00")
 
 
+@pytest.mark.parametrize("amount", ["90071992547409.92", "9999999999999999.99", "5000", "5.000,00", "-1.00"])
+def test_a_limit_that_is_no_amount_names_the_option_and_the_form(house: House, terminal: Terminal, amount: str) -> None:
+    """A slip of the keyboard is told with what to type, and changes nothing."""
+    account = ("debtor-account", "limit", "--id", house.account_id, "--as", house.boss.email)
+
+    told = r"Invalid value for --soft-per-batch: an amount is (at most 90071992547409\.91|written with a point)"
+    with pytest.raises(AssertionError, match=told):
+        terminal.run(*account, "--soft-per-batch", amount)
+
+    limit = house.boss.get(f"/v1/debtor-accounts/{house.account_id}/payment-limit").json()
+    assert limit["per_batch"]["limit"]["amount"] == "50000.00"
+
+
 def test_checking_a_connection_that_is_not_there_is_told(house: House, terminal: Terminal) -> None:
     """A mistyped id is no traceback, and neither is a connection that was ended."""
     made = house.boss.post("/v1/connections", {"organization_id": str(house.employer_id), "kind": "upload"}).json()

@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from app.core.history_proof import Fault
-from app.core.money import MAXIMUM_STATED_CENTS, cents_to_text, text_to_cents
+from app.core.money import cents_to_text, stated_cents, text_to_cents
 from app.payments.models import Decision, LinkMode, TransferKind
 from app.payments.pay_days import PayDayKind, Roll
 from app.payments.sepa_model import BIC_PATTERN
@@ -58,9 +58,7 @@ class Strict(BaseModel):
 
 
 def _is_amount(text: str) -> str:
-    if text_to_cents(text) > MAXIMUM_STATED_CENTS:
-        message = f"An amount is at most {cents_to_text(MAXIMUM_STATED_CENTS)}."
-        raise ValueError(message)
+    stated_cents(text)
     return text
 
 
