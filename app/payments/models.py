@@ -482,6 +482,12 @@ class PaymentBatch(SQLModel, table=True):
     bank_contradicts: bool = Field(default=False, sa_column_kwargs={"server_default": sa.false()})
     erased_at: datetime | None = moment(default=None)
 
+    @declared_attr.directive
+    @classmethod
+    def __mapper_args__(cls) -> dict[str, Any]:
+        """Read the frame only where it is wanted: it names every line that was left out."""
+        return {"properties": {"approved_frame": deferred(cls.metadata.tables["payment_batch"].c.approved_frame)}}
+
 
 class CreditTransfer(SQLModel, table=True):
     """One obligation inside one batch. Names and texts are kept as the source gave them and as they will be written."""
