@@ -131,8 +131,11 @@ def _make(session: Session, act: Act, user_id: UUID, wanted: Ask) -> Proposal:
 
 
 def is_past(row: Proposal, now: datetime) -> bool:
-    """Say whether an open proposal waited so long that it counts no more."""
-    return row.ended_at is None and row.proposed_at + ENDS_AFTER <= now
+    """Say whether an open proposal waited so long for a second person that it counts no more.
+
+    Where a day suffices it is done after that day, or as soon as the service runs again.
+    """
+    return row.ended_at is None and row.waits_until is None and row.proposed_at + ENDS_AFTER <= now
 
 
 def _expire(session: Session, act: Act, row: Proposal) -> None:
@@ -146,7 +149,11 @@ def expire(session: Session, act: Act) -> int:
     """End what waited too long; return how many. A few at a time; what somebody confirms at this moment is left."""
     statement = (
         select(Proposal)
-        .where(col(Proposal.ended_at).is_(None), col(Proposal.proposed_at) <= act.now - ENDS_AFTER)
+        .where(
+            col(Proposal.ended_at).is_(None),
+            col(Proposal.waits_until).is_(None),
+            col(Proposal.proposed_at) <= act.now - ENDS_AFTER,
+        )
         .order_by(col(Proposal.proposed_at))
         .limit(_MOST_AT_ONCE)
         .with_for_update(skip_locked=True)

@@ -217,3 +217,16 @@ def test_asking_again_after_thirty_days_is_asking_anew(house: House, clock: Fake
 
     assert (again.status_code, again.json()["id"] != asked["id"]) == (202, True)
     assert house.batch(batch["id"])["status"] == "approved"
+
+
+def test_what_a_day_suffices_for_is_done_however_late_the_service_looks(
+    house: House, ctx: Context, clock: FakeClock
+) -> None:
+    """A service that stood still for a month does what was due then: only waiting for a person comes to an end."""
+    batch, asked = _withdrawal_asked(house)
+    clock.forward(days=40)
+
+    assert two_people.apply_due(ctx) == 1
+
+    assert (asked["waits_until"] is not None, "proposal.expired" in house.events()) == (True, False)
+    assert house.batch(batch["id"])["status"] == "pending"
