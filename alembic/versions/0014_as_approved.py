@@ -4,8 +4,9 @@
   of the account and lines that were left out change afterwards; the bytes under the digest must not.
 - `bank_contradicts`: the bank's reports contradict each other, or what is known here.
 - A proposal that nobody confirmed in time is `expired`.
-- `runs_past_term`, `erase_run`: as in 0010, but also of runs that are past otherwise (those of the dry run before going
-  live, or that were never fetched well), and of the frame.
+- `runs_past_term`, `erase_run`: as in 0010, but of runs in every state (those of the dry run before going live, or that
+  were never fetched well, hold names as well), and of the frame. A run that still owes somebody stays, unless it was
+  withdrawn at the source.
 """
 
 import sqlalchemy as sa
@@ -18,8 +19,8 @@ down_revision = "0013"
 branch_labels = None
 depends_on = None
 
-_BEFORE = ("fetched", "withdrawn")
-_NOW = ("fetched", "empty", "doubtful", "failed", "withdrawn", "ignored")
+_BEFORE = ("run.state IN ('fetched', 'withdrawn')", "run.state = 'fetched'")
+_NOW = ("run.state <> 'erased'", "run.state <> 'withdrawn'")
 _KEPT = "ix_payroll_run_kept"
 _OUTCOME = "ck_proposal_outcome"
 _CONTRADICTED = "ix_payment_batch_contradicted"
@@ -34,7 +35,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_te
         SELECT date_trunc('year', now() - make_interval(months => coalesce(term.lines_months, 84)))
             AS until
     ) past
-    WHERE run.state IN (STATES)
+    WHERE STATES
       AND (p_only IS NULL OR run.id = p_only)
       AND run.first_seen_at < past.until
       AND run.first_seen_at < now() - interval '24 months'  -- the shortest term, which the index can use
@@ -50,7 +51,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_te
       AND NOT EXISTS (
           SELECT FROM obligation JOIN claim ON claim.obligation_id = obligation.id
           WHERE obligation.run_id = run.id AND claim.state = 'live')
-      AND NOT (run.state = 'fetched' AND EXISTS (
+      AND NOT (OWING AND EXISTS (
           SELECT FROM obligation
           JOIN credit_transfer line ON line.obligation_id = obligation.id
           JOIN payment_batch batch ON batch.id = line.batch_id
@@ -128,11 +129,14 @@ def _in(states: tuple[str, ...]) -> str:
     return ", ".join(f"'{state}'" for state in states)
 
 
-def _replace_functions(states: tuple[str, ...], frame: str) -> None:
-    op.execute(_PAST_TERM.replace("STATES", _in(states)))
+def _replace_functions(states: tuple[str, str], frame: str) -> None:
+    kept, owing = states
+    op.execute(_PAST_TERM.replace("STATES", kept).replace("OWING", owing))
     op.execute(_ERASE.replace("FRAME", frame))
     op.drop_index(_KEPT, "payroll_run")
-    op.create_index(_KEPT, "payroll_run", ["first_seen_at"], postgresql_where=sa.text(f"state IN ({_in(states)})"))
+    op.create_index(
+        _KEPT, "payroll_run", ["first_seen_at"], postgresql_where=sa.text(kept.replace("run.state", "state"))
+    )
 
 
 def upgrade() -> None:
@@ -141,6 +145,10 @@ def upgrade() -> None:
     op.add_column("payment_batch", sa.Column("approved_frame", postgresql.JSONB(), nullable=True))
     op.add_column(
         "payment_batch", sa.Column("bank_contradicts", sa.Boolean(), server_default=sa.false(), nullable=False)
+    )
+    op.execute(
+        "UPDATE payment_batch SET bank_contradicts = true WHERE id IN "
+        "(SELECT batch_id FROM credit_transfer WHERE bank_status = 'contradiction')"
     )
     op.create_index(
         _CONTRADICTED,

@@ -25,7 +25,7 @@ WAITS = timedelta(hours=24)
 # Whoever has not confirmed by then looks at something that is no longer as it was asked.
 ENDS_AFTER = timedelta(days=30)
 DECIDERS = (Role.ADMIN, Role.APPROVER)
-_MOST_AT_ONCE = 100
+_ENDINGS = ("proposal.confirmed", "proposal.waited", "proposal.withdrawn", "proposal.expired")
 
 
 class ProposalNotRecorded(Conflict):
@@ -145,41 +145,51 @@ def _expire(session: Session, act: Act, row: Proposal) -> None:
     _tell(session, act, row, "proposal.expired")
 
 
-def expire(session: Session, act: Act) -> int:
-    """End what waited too long; return how many. A few at a time; what somebody confirms at this moment is left."""
-    statement = (
-        select(Proposal)
-        .where(
-            col(Proposal.ended_at).is_(None),
-            col(Proposal.waits_until).is_(None),
-            col(Proposal.proposed_at) <= act.now - ENDS_AFTER,
-        )
-        .order_by(col(Proposal.proposed_at))
-        .limit(_MOST_AT_ONCE)
-        .with_for_update(skip_locked=True)
+def past(session: Session, now: datetime) -> list[UUID]:
+    """Return the open proposals that waited too long for a second person."""
+    statement = select(Proposal.id).where(
+        col(Proposal.ended_at).is_(None),
+        col(Proposal.waits_until).is_(None),
+        col(Proposal.proposed_at) <= now - ENDS_AFTER,
     )
-    rows = session.exec(statement).all()
-    for row in rows:
+    return list(session.exec(statement.order_by(col(Proposal.proposed_at))))
+
+
+def expire(session: Session, act: Act, proposal_id: UUID) -> None:
+    """End a proposal that waited too long, unless somebody confirmed or ended it at this moment."""
+    statement = select(Proposal).where(Proposal.id == proposal_id).with_for_update()
+    row = session.exec(statement.execution_options(populate_existing=True)).one()
+    if is_past(row, act.now):
         _expire(session, act, row)
-    return len(rows)
 
 
 def require_recorded(session: Session, row: Proposal) -> None:
-    """Refuse a proposal that is a row and nothing else: the history must know who asked for what, under its key."""
+    """Refuse a proposal that is a row and nothing else: the history must know who asked for what, under its key.
+
+    One that the history saw end stays ended, whatever its row says.
+    """
     made = history_witness.said_at(
         session, row.organization_id, row.proposed_at, actor_id=row.proposed_by, event="proposal.made"
     )
-    if not any(_is_of(session, row, said["details"]) for said in made):
+    since = row.proposed_at - timedelta(days=1)  # no clock is wrong by more
+    ended = history_witness.is_said_since(session, row.organization_id, since, events=_ENDINGS, naming=str(row.id))
+    if ended or not any(_is_of(session, row, said["details"]) for said in made):
         raise ProposalNotRecorded(
-            "The database holds a proposal of which the history knows nothing, so nothing was done. Tell the operator "
-            "at once (docs/operations.md, chapter The history), withdraw it (DELETE /v1/proposals/{id}), and ask anew.",
+            "The database holds an open proposal that the history knows nothing of, or saw end, so nothing was done. "
+            "Tell the operator at once (docs/operations.md, chapter The history), withdraw it "
+            "(DELETE /v1/proposals/{id}), and ask anew.",
             extra={"proposal_id": str(row.id)},
         )
 
 
 def _is_of(session: Session, row: Proposal, told: Mapping[str, Any]) -> bool:
-    same = {**_details(row), "asked": told.get("asked")} == told
-    return same and history_witness.is_marked(session, row.organization_id, _asked(row), told["asked"])
+    if {**_details(row), "asked": told.get("asked")} != told:
+        return False
+    try:
+        asked = _asked(row)
+    except (rfc8785.CanonicalizationError, ValueError):
+        return False  # nothing that this service wrote
+    return history_witness.is_marked(session, row.organization_id, asked, told["asked"])
 
 
 def _end(row: Proposal, now: datetime, outcome: ProposalOutcome) -> None:
@@ -266,15 +276,12 @@ def proposer(session: Session, row: Proposal) -> HistoryActor:
 
 
 def _tell(session: Session, act: Act, row: Proposal, event: str) -> None:
+    details = _details(row)
+    if event == "proposal.made":
+        details["asked"] = history_witness.mark(session, row.organization_id, _asked(row))
     history.record(
         session,
-        Fact(
-            organization_id=row.organization_id,
-            event=event,
-            actor=act.actor,
-            occurred_at=act.now,
-            details={**_details(row), "asked": history_witness.mark(session, row.organization_id, _asked(row))},
-        ),
+        Fact(organization_id=row.organization_id, event=event, actor=act.actor, occurred_at=act.now, details=details),
     )
 
 

@@ -14,10 +14,10 @@ import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
 from app.core.history import HistoryEntry, keys_of
-from app.core.history_chain import START, Link, next_mac, organization_key
+from app.core.history_chain import START, Link, mark_key, next_mac, organization_key
 
 Said = Mapping[str, Any]
-_MARK = b"loonstroom mark 1|"
+_MAC_BYTES = 32
 
 
 def last_said_of_batch(
@@ -50,6 +50,19 @@ def said_at(session: Session, organization_id: UUID, moment: datetime, *, actor_
     return [each for each in said if each is not None and _is_by(each, actor_id) and each["event"] == event]
 
 
+def is_said_since(
+    session: Session, organization_id: UUID, moment: datetime, *, events: Collection[str], naming: str
+) -> bool:
+    """Say whether a record of one of these events, from this moment on, names an id. One that is forged counts too."""
+    statement = select(HistoryEntry.sequence).where(
+        HistoryEntry.organization_id == organization_id,
+        HistoryEntry.occurred_at >= moment,
+        col(HistoryEntry.event).in_(events),
+        col(HistoryEntry.payload).contains(naming, autoescape=True),
+    )
+    return session.exec(statement.limit(1)).first() is not None
+
+
 def _is_by(said: Said, actor_id: UUID) -> bool:
     return bool(said["actor"]["id"] == str(actor_id))
 
@@ -78,7 +91,9 @@ def _before(session: Session, entry: HistoryEntry) -> Link | None:
             col(HistoryEntry.sequence) == entry.sequence - 1,
         )
     ).one_or_none()
-    return None if row is None else Link(hash=row.hash, mac=row.mac)
+    if row is None or any(each is not None and len(each) != _MAC_BYTES for each in row):
+        return None
+    return Link(hash=row.hash, mac=row.mac)
 
 
 def mark(session: Session, organization_id: UUID, content: bytes) -> str:
@@ -95,4 +110,4 @@ def is_marked(session: Session, organization_id: UUID, content: bytes, marked: o
 
 
 def _marked(master: bytes, organization_id: UUID, content: bytes) -> str:
-    return hmac.digest(organization_key(master, organization_id), _MARK + content, "sha256").hex()
+    return hmac.digest(mark_key(master, organization_id), content, "sha256").hex()

@@ -5,7 +5,7 @@ checked from the revision that was shown -> then, under the locks, everything on
 file.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -236,6 +236,7 @@ def approve_batch(ctx: Context, session: Session, actor: Actor, wish: Wish, read
     check_ready(ctx, session, content)
     doubles.refuse_paid_meanwhile(session, batch)
     _add_approval(ctx, session, actor, batch, ready.source_state)
+    batch.approved_frame = digest.frame(covered)
     needed = policies.needed_for(ctx, session, batch)
     given = policies.given_approvals(ctx, session, batch)
     missing = tiers.still_missing(needed, given)
@@ -251,7 +252,6 @@ def approve_batch(ctx: Context, session: Session, actor: Actor, wish: Wish, read
         details["missing"] = missing
         tell(session, batch, event="batch.approval_given", actor=actor.as_history(), now=ctx.now(), details=details)
         return batch
-    batch.approved_frame = digest.frame(covered)
     return _complete(ctx, session, actor, content, ready, details)
 
 
@@ -365,17 +365,30 @@ def _add_approval(ctx: Context, session: Session, actor: Actor, batch: PaymentBa
 
 def _require_recorded(session: Session, batch: PaymentBatch, others: Collection[UUID]) -> None:
     """Refuse when an approval that counts is a row and nothing else: the history must know of it, under its key."""
-    for person in others:
-        said = history_witness.last_said_of_batch(
-            session, batch.employer_id, batch.id, actor_id=person, events=("batch.approval_given", "batch.recalled")
+    rows = session.exec(
+        select(Approval).where(
+            Approval.batch_id == batch.id, Approval.revision == batch.revision, any_of(col(Approval.user_id), others)
         )
-        covered = {} if said is None or said["event"] == "batch.recalled" else said["details"]
-        if (covered.get("revision"), covered.get("digest")) != (batch.revision, batch.digest):
+    )
+    for row in rows:
+        said = history_witness.last_said_of_batch(
+            session,
+            batch.employer_id,
+            batch.id,
+            actor_id=row.user_id,
+            events=("batch.approval_given", "batch.recalled"),
+        )
+        wanted = (batch.revision, batch.digest, str(row.token_id))
+        if said is None or said["event"] == "batch.recalled" or _approved_by(said) != wanted:
             raise ApprovalNotRecorded(
                 "The database holds an approval of this batch of which the history knows nothing, so nothing was "
                 "approved. Tell the operator at once (docs/operations.md, chapter The history). Giving the batch "
                 "another date (PATCH) voids all its approvals."
             )
+
+
+def _approved_by(said: Mapping[str, Any]) -> tuple[object, ...]:
+    return said["details"].get("revision"), said["details"].get("digest"), said["actor"].get("token_id")
 
 
 def _complete(

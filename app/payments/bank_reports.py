@@ -18,7 +18,7 @@ from sqlmodel import Session, col, select
 
 from app.auth.actor import Actor
 from app.auth.models import Proposal
-from app.auth.proposals import AnotherProposalOpen
+from app.auth.proposals import AnotherProposalOpen, ProposalNotRecorded
 from app.core.crypto import Place
 from app.core.errors import Invalid
 from app.core.history import HistoryActor
@@ -371,7 +371,7 @@ def _free(ctx: Context, session: Session, taken: Taken, refused: Sequence[Credit
             taken.batch = statements.apply(ctx, session, taken.batch.id, said, picture.arrival.actor, details=details)
         else:
             taken.proposal = two_people.act(ctx, session, picture.arrival.person, _wanted(taken.batch, said))
-    except (TooEarly, AnotherProposalOpen) as waits:
+    except (TooEarly, AnotherProposalOpen, ProposalNotRecorded) as waits:
         taken.waits_because = waits.detail
 
 

@@ -54,7 +54,7 @@ def refuse_held(session: Session, obligation_id: UUID) -> None:
     ).first()
     if paying is not None:
         raise AlreadyClaimed(
-            "Another batch is paying this line, or has paid it; it stays left out here.",
+            "This line is being paid, was paid, or was closed as not owed; it stays left out here.",
             extra={"payment_batch_id": str(paying)},
         )
 

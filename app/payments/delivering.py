@@ -31,7 +31,7 @@ from app.payments.models import (
 )
 from app.payments.ports import BankChannel, ChannelAnswer, ChannelOutcome
 from app.payments.retention import refuse_erased
-from app.payments.transitions import RULES, Action, authorise, tell
+from app.payments.transitions import RULES, Action, authorise, tell, tell_attention
 
 DOWNLOAD = "download"
 HASH_DIGITS = 8
@@ -329,6 +329,8 @@ def _note_late_refusal(
         return  # everybody says the same: it was refused
     details = {"message_id": file.message_id, "sha256": file.sha256, "file": file.n}
     tell(session, batch, event="file.refused_late", actor=actor, now=ctx.now(), details=details)
+    batch.bank_contradicts = True
+    tell_attention(session, batch, ["bank_contradicts"], now=ctx.now())
 
 
 def ask_about_unknown(ctx: Context) -> int:

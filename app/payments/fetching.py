@@ -34,6 +34,7 @@ from app.payments.models import (
     Connection,
     ConnectionState,
     DebtorAccount,
+    Obligation,
     PaymentBatch,
     PayrollRun,
     RunIdentity,
@@ -439,11 +440,15 @@ def is_before_go_live(seen: SourceRun, link: AdministrationLink) -> bool:
 
 def is_of_erased_period(session: Session, run: PayrollRun) -> bool:
     """Say whether lines of this employer and period were erased: who was paid then can no longer be compared."""
-    statement = select(PayrollRun.id).where(
-        PayrollRun.employer_id == run.employer_id,
-        PayrollRun.year == run.year,
-        PayrollRun.period_start == run.period_start,
-        PayrollRun.state == RunState.ERASED,
+    statement = (
+        select(PayrollRun.id)
+        .join(Obligation, col(Obligation.run_id) == col(PayrollRun.id))
+        .where(
+            PayrollRun.employer_id == run.employer_id,
+            PayrollRun.year == run.year,
+            PayrollRun.period_start == run.period_start,
+            PayrollRun.state == RunState.ERASED,
+        )
     )
     return session.exec(statement.limit(1)).first() is not None
 

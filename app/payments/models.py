@@ -329,7 +329,7 @@ class PayrollRun(SQLModel, table=True):
         sa.Index(
             "ix_payroll_run_kept",
             "first_seen_at",
-            postgresql_where=sa.text("state IN ('fetched', 'withdrawn')"),
+            postgresql_where=sa.text("state <> 'erased'"),
         ),
     )
 

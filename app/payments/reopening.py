@@ -26,6 +26,7 @@ from app.payments.models import (
     AdministrationLink,
     Approval,
     BatchStatus,
+    Claim,
     CreditTransfer,
     DebtorAccount,
     Decision,
@@ -165,6 +166,7 @@ def _reopen(ctx: Context, session: Session, batch: PaymentBatch, how: Reopening)
     batch = session.get_one(PaymentBatch, batch.id)
     run = session.get_one(PayrollRun, batch.run_id)
     _follow_last_reading(ctx, session, batch, run)
+    _leave_out_what_is_paid(session, batch)
     holds.lift(ctx, session, batch, code="source_changed", actor=how.actor)
     change = revising.Change(
         event=how.event,
@@ -189,6 +191,23 @@ def _follow_last_reading(ctx: Context, session: Session, batch: PaymentBatch, ru
     reading = fetching.open_reading(ctx, session, run.id, run.reading_id)
     owed = obligations.owed_lines(ctx, session, run, reading.document, reading_id=run.reading_id)
     rereading.rewrite_batch(ctx, session, batch, Setting(run, link, reading), owed)
+
+
+def _leave_out_what_is_paid(session: Session, batch: PaymentBatch) -> None:
+    """Leave out what another batch pays by now, or what was closed, whatever the source says of it."""
+    rows = session.exec(
+        select(CreditTransfer)
+        .join(Claim, col(Claim.obligation_id) == col(CreditTransfer.obligation_id))
+        .where(CreditTransfer.batch_id == batch.id, col(Claim.state).in_(claims.HELD_STATES))
+    ).all()
+    for row in rows:
+        row.decision = Decision.EXCLUDE
+        if row.status in (TransferStatus.PAID_ELSEWHERE, TransferStatus.WAIVED):
+            row.hold_code = row.status
+        else:
+            row.decision_reason = row.decision_reason or "Another batch pays this line."
+        session.add(row)
+    session.flush()
 
 
 def void_files(ctx: Context, session: Session, batch: PaymentBatch, fact: str) -> None:

@@ -154,8 +154,9 @@ def canonical_bytes(ctx: Context, session: Session, batch: PaymentBatch) -> byte
         data = digest.canonical_bytes(filing.digest_content(content))
     if sha256(data).hexdigest() != batch.digest:
         raise CanonicalChanged(
-            "The bytes of this digest cannot be put together any more: the batch was approved by an older version, or "
-            "its rows were changed in the database. What was approved stands in the file and in the history."
+            "The bytes of this digest cannot be put together any more. Of a batch that nobody approved they last as "
+            "long as its lines and account stay as they were; of one that was approved, its rows were changed in the "
+            "database, or an older version approved it. What was approved stands in the file and in the history."
         )
     return data
 

@@ -132,10 +132,19 @@ def apply_due(ctx: Context) -> int:
     So does what nobody confirmed in thirty days.
     """
     with transaction(ctx.engine) as session:
-        proposals.expire(session, Act(actor=SYSTEM, now=ctx.now(), new_id=ctx.new_id))
-    with transaction(ctx.engine) as session:
-        waiting = proposals.due(session, ctx.now())
+        waiting, past = proposals.due(session, ctx.now()), proposals.past(session, ctx.now())
+    for proposal_id in past:
+        _expire_one(ctx, proposal_id)
     return sum(_apply_one(ctx, proposal_id) for proposal_id in waiting)
+
+
+def _expire_one(ctx: Context, proposal_id: UUID) -> None:
+    """Each by itself: what keeps one employer's history from being written to must not stop what is due of others."""
+    try:
+        with transaction(ctx.engine) as session:
+            proposals.expire(session, Act(actor=SYSTEM, now=ctx.now(), new_id=ctx.new_id), proposal_id)
+    except Unavailable as error:
+        _LOG.warning("proposal_not_expired", proposal_id=str(proposal_id), code=error.code)
 
 
 def _apply_one(ctx: Context, proposal_id: UUID) -> bool:

@@ -229,3 +229,18 @@ def test_hostile_texts_stay_text_in_every_answer(house: House, text: str) -> Non
 
 def _rows(text: str) -> list[list[Any]]:
     return list(csv.reader(io.StringIO(text.removeprefix("﻿")), delimiter=";"))
+
+
+def test_what_the_first_of_two_people_approved_can_still_be_shown(house: House) -> None:
+    """One approved, then the batch was rejected and its lines were closed: an auditor has the bytes that one saw."""
+    house.second_person()
+    body = {"tiers": [{"from": {"amount": "0.00"}, "required": 2}]}
+    assert house.boss.call("PUT", f"/v1/employers/{house.employer_id}/approval-policy", json=body).is_success
+    batch = house.uploaded_batch()
+    assert house.boss.approve(batch).json()["status"] == "pending"
+    path = f"/v1/payment-batches/{batch['id']}/rejection"
+    assert house.boss.post(path, {"reason": "Wrong month"}, headers={"If-Match": '"r1"'}).is_success
+    line = house.transfers(batch["id"])[0]["id"]
+    assert house.boss.post(f"/v1/transfers/{line}/waiver", {"reason": "Not owed"}).status_code == 201
+
+    assert sha256(_canonical(house, batch).content).hexdigest() == batch["digest"]

@@ -123,6 +123,7 @@ def test_a_refusal_after_somebody_said_it_was_executed_frees_nothing(
     assert house.batch(batch["id"])["status"] == "executed"
     assert {(line["status"], line["bank_status"]) for line in after} == {("executed", "contradiction")}
     assert house.events().count("file.refused_late") == 1
+    assert "bank_contradicts" in house.batch(batch["id"])["attention"]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from app.auth.models import Role
 from app.core import history_proof
 from app.core.database import transaction
-from app.payments import erasing, retention
+from app.payments import erasing, fetching, retention
 from app.payments.context import Context
 from app.payments.models import PayrollRun, RunState
 from tests.support.clock import FakeClock
@@ -222,6 +222,48 @@ def test_a_run_of_the_dry_run_is_erased_as_well(
 
     kept = _dump(database)
     assert [form for line in PAID for form in (line.name, line.iban, line.text) if form in kept] == []
+
+
+@pytest.mark.parametrize("state", ["failed", "doubtful", "empty", "seen", "fetching", "ignored"])
+def test_a_run_that_still_owes_somebody_stays_whatever_became_of_it(
+    ctx: Context, client: TestClient, clock: FakeClock, database: TestDatabase, state: str
+) -> None:
+    """Fetched well once, offered, and not fetched well again: its unpaid lines are not erased under the employer."""
+    house = _house_of(ctx, client, clock, LONG_AGO)
+    _unpaid(house, clock)
+    with _as_superuser(database) as connection:
+        connection.execute(sa.text("UPDATE payroll_run SET state = :state"), {"state": state})
+    _back_to_now(house, clock)
+
+    erasing.erase(ctx)
+
+    assert PAID[0].iban in _dump(database)
+
+
+def test_a_run_that_never_paid_anybody_closes_no_period(
+    ctx: Context, client: TestClient, clock: FakeClock, database: TestDatabase
+) -> None:
+    """A run that was seen and never fetched is erased; the period that it was of can still be paid."""
+    house = _house_of(ctx, client, clock, LONG_AGO)
+    _executed(house, clock, "2016-11-25")
+    with _as_superuser(database) as connection:
+        connection.execute(sa.text("UPDATE payroll_run SET state = 'erased'"))
+        run = connection.execute(sa.text("SELECT id FROM payroll_run")).scalar_one()
+    with transaction(ctx.engine) as session:
+        with_lines = fetching.is_of_erased_period(session, session.get_one(PayrollRun, run))
+    with _as_superuser(database) as connection:
+        values = {"n": uuid4(), "run": run}
+        connection.execute(
+            sa.text(
+                "INSERT INTO payroll_run SELECT (jsonb_populate_record(run, jsonb_build_object('id', CAST(:n AS text), "
+                "'period', 12, 'period_start', 12, 'period_end', 12))).* FROM payroll_run run WHERE id = :run"
+            ),
+            values,
+        )
+    with transaction(ctx.engine) as session:
+        without = fetching.is_of_erased_period(session, session.get_one(PayrollRun, values["n"]))
+
+    assert (with_lines, without) == (True, False)
 
 
 def test_why_a_line_was_left_out_is_erased_from_what_was_approved(

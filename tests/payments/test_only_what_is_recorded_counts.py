@@ -1,14 +1,19 @@
 """Who can write to the database approves nothing by it: the history, under its key, must know who said what."""
 
+import hmac
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
+import rfc8785
 import sqlalchemy as sa
 
 from app.auth import proposals
+from app.core import history_witness
 from app.core.database import transaction
+from app.core.history import keys_of
+from app.core.history_chain import mark_key
 from app.payments import two_people
 from app.payments.context import Context
 from tests.support.clock import FakeClock
@@ -150,6 +155,119 @@ def test_a_proposal_that_was_written_into_the_database_is_none(house: House, way
     assert house.boss.call("DELETE", f"/v1/proposals/{written}").status_code == 200
     assert second.post(path, {"reason": "Not read in."}).status_code == 202
     assert house.boss.post(path, {"reason": "Not read in."}).status_code == 201
+
+
+@pytest.mark.parametrize("ended", ["withdrawn", "applied"])
+def test_a_proposal_that_ended_is_not_brought_back_to_life(house: House, ctx: Context, ended: str) -> None:
+    """Its row says that it is open again; the history saw it end, and who asked for it then does not ask now."""
+    second = house.second_person()
+    batch, asked = _withdrawal_asked(house)
+    path = f"/v1/payment-batches/{batch['id']}/withdrawals"
+    if ended == "withdrawn":
+        assert house.boss.call("DELETE", f"/v1/proposals/{asked['id']}").status_code == 200
+    else:
+        assert second.post(path, {"reason": "Not read in."}).status_code == 201
+        assert house.boss.approve(house.batch(batch["id"])).status_code == 201
+        house.handed_out(batch["id"])
+    open_again = "UPDATE proposal SET ended_at = NULL, outcome = NULL, confirmed_by = NULL{} WHERE id = :id"
+    revision = ", payload = payload || jsonb_build_object('revision', 2)" if ended == "applied" else ""
+    _run(house, open_again.format(revision), id=asked["id"])
+    before = house.batch(batch["id"])["status"]
+
+    answer = second.post(f"/v1/proposals/{asked['id']}/confirmation")
+
+    assert (answer.status_code, before) == (409, "approved")
+    assert answer.json()["code"] in {"proposal_not_recorded", "conflict"}
+    assert house.batch(batch["id"])["status"] == "approved"
+
+
+def test_a_day_that_was_waited_for_once_is_not_waited_for_again(house: House, ctx: Context, clock: FakeClock) -> None:
+    """In a firm of one person: what was taken back within the day is done by no sweep, though its row is open again."""
+    batch, asked = _withdrawal_asked(house)
+    assert house.boss.call("DELETE", f"/v1/proposals/{asked['id']}").status_code == 200
+    _run(house, "UPDATE proposal SET ended_at = NULL, outcome = NULL WHERE id = :id", id=asked["id"])
+    clock.forward(days=2)
+
+    assert two_people.apply_due(ctx) == 0
+    assert house.batch(batch["id"])["status"] == "approved"
+
+
+def test_a_mark_that_the_service_made_passes_for_no_mac(house: House) -> None:
+    """Whatever somebody has the service mark in the history, the mark seals no record."""
+    second, batch = _two_needed(house)
+    now = house.ctx.now()
+    _run(house, _APPROVAL, id=uuid4(), batch=batch["id"], person=second.id, now=now)
+    said = {
+        "sequence": 100_002,
+        "event": "batch.approval_given",
+        "payment_batch_id": batch["id"],
+        "actor": {"id": str(second.id), "token_id": _token_of(house, second)},
+        "details": {"revision": batch["revision"], "digest": batch["digest"]},
+    }
+    payload = rfc8785.dumps(said)
+    with transaction(house.ctx.engine) as session:
+        key, _, value = history_witness.mark(session, house.employer_id, payload).partition(":")
+        keys = keys_of(session)
+    common = {"employer": house.employer_id, "now": now, "key": key, "person": second.id, "batch": batch["id"]}
+    before = bytes(32)
+    forged = hmac.digest(mark_key(keys.keys[key], house.employer_id), payload, "sha256")
+    assert forged.hex() == value
+    for mac_before in (b"", before):
+        with transaction(house.ctx.engine) as session:
+            session.execute(sa.text(_PLANTED), {**common, "n": 100_001, "payload": "{}", "mac": mac_before})
+            session.execute(sa.text(_PLANTED), {**common, "n": 100_002, "payload": payload.decode(), "mac": forged})
+            said_now = history_witness.last_said_of_batch(
+                session,
+                house.employer_id,
+                UUID(batch["id"]),
+                actor_id=UUID(str(second.id)),
+                events=("batch.approval_given",),
+            )
+            session.rollback()
+        assert said_now is None
+
+    _refused(house, batch)
+
+
+def _token_of(house: House, person: Person) -> str:
+    with transaction(house.ctx.engine) as session:
+        found = session.execute(sa.text("SELECT id FROM api_token WHERE user_id = :id"), {"id": person.id})
+        return str(found.scalar_one())
+
+
+_PLANTED = """
+    INSERT INTO history_entry (organization_id, sequence, occurred_at, event, actor_kind, actor_id, payment_batch_id,
+                               payload, hash, mac, key_id)
+    VALUES (:employer, :n, :now, 'batch.approval_given', 'user', :person, :batch, :payload, ''::bytea, :mac, :key)
+"""
+
+
+def test_an_approval_of_a_program_is_not_made_one_of_a_person(house: House) -> None:
+    """The row of an approval says another token than its giver used: that one could be of a person."""
+    second, batch = _two_needed(house)
+    assert second.approve(batch).status_code == 201
+    moved = "UPDATE approval SET token_id = :token WHERE batch_id = :batch"
+    _run(house, moved, token=_token_of(house, house.boss), batch=batch["id"])
+
+    _refused(house, batch)
+
+
+def test_a_history_that_takes_no_records_stops_nothing_of_others(
+    house: House, other_house: House, ctx: Context, clock: FakeClock
+) -> None:
+    """A proposal that cannot be ended waits; what is due of another employer is done in the same sweep."""
+    house.second_person()
+    _withdrawal_asked(house)
+    clock.forward(days=31)
+    theirs, _ = _withdrawal_asked(other_house)
+    clock.forward(days=2)
+    with ctx.engine.begin() as connection:
+        connection.execute(
+            sa.text("UPDATE history_head SET mac = NULL WHERE organization_id = :id"), {"id": house.employer_id}
+        )
+
+    assert two_people.apply_due(ctx) == 1
+    assert other_house.batch(theirs["id"])["status"] == "pending"
 
 
 def test_a_proposal_that_was_changed_in_the_database_is_none(house: House) -> None:

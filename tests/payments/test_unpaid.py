@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import sqlalchemy as sa
+
+from app.core.database import transaction
 from app.payments.models import ClaimState
 from tests.contracts.fake_source import FakePayroll
 from tests.payments.payroll_document import Line
@@ -242,3 +245,42 @@ def test_a_line_that_a_follow_up_pays_is_not_put_back_into_its_first_batch(house
     assert (answer.status_code, answer.json()["code"]) == (409, "already_claimed")
     assert answer.json()["payment_batch_id"] == follow_up["id"]
     assert house.transfers(batch["id"])[1]["status"] == "excluded"
+
+
+def test_a_line_that_was_closed_stays_closed_when_its_batch_is_recalled(house: House) -> None:
+    """Left out and paid by other means; the batch, pending again, offers it to nobody."""
+    batch = house.uploaded_batch(document([*lines(2), _BAD]))
+    assert house.boss.approve(batch).status_code == 201
+    line = house.transfers(batch["id"])[2]
+    assert house.boss.post(f"/v1/transfers/{line['id']}/paid-elsewhere", {"reason": "By hand"}).status_code == 201
+    assert house.boss.call("DELETE", f"/v1/payment-batches/{batch['id']}/approvals/mine").status_code == 200
+
+    again = house.transfers(batch["id"])[2]
+    path = f"/v1/payment-batches/{batch['id']}/transfers/{line['id']}"
+    revision = house.batch(batch["id"])["revision"]
+    answer = house.boss.call(
+        "PATCH", path, json={"decision": "pay", "reason": "r"}, headers={"If-Match": f'"r{revision}"'}
+    )
+
+    assert (again["status"], again["decision"]) == ("paid_elsewhere", "exclude")
+    assert answer.status_code == 409
+    assert house.boss.approve(house.batch(batch["id"])).status_code == 201
+
+
+def test_a_line_that_a_follow_up_pays_stays_left_out_though_the_source_offers_it_again(house: House) -> None:
+    """Invalid in its batch, valid by now and paid by a follow-up: the batch, pending again, does not offer it."""
+    batch = house.uploaded_batch(document([*lines(2), _BAD]))
+    assert house.boss.approve(batch).status_code == 201
+    line = house.transfers(batch["id"])[2]
+    with transaction(house.ctx.engine) as session:  # as if the rules, or the bank's figures, had changed meanwhile
+        values = {"id": line["id"], "iban": lines(3)[2].iban}
+        session.execute(sa.text("UPDATE credit_transfer SET creditor_iban = :iban WHERE id = :id"), values)
+    follow_up = house.boss.post("/v1/follow-up-batches", {"transfer_ids": [line["id"]]}).json()
+    house.acknowledge_all(follow_up)
+    assert house.boss.approve(house.batch(follow_up["id"])).status_code == 201
+
+    assert house.boss.call("DELETE", f"/v1/payment-batches/{batch['id']}/approvals/mine").status_code == 200
+
+    again = house.transfers(batch["id"])[2]
+    assert (again["status"], again["decision_reason"]) == ("excluded", "Another batch pays this line.")
+    assert house.boss.approve(house.batch(batch["id"])).status_code == 201

@@ -42,7 +42,7 @@ from app.payments.bank_reports import NotOurFile, ReportUnreadable
 from app.payments.comparing_files import FileUnreadable, NotOurs
 from app.payments.context import Context
 from app.payments.delivering import DOWNLOAD, Asked, DryRunOnly, ExecutionDatePassed, HandedIn, HashDiffers
-from app.payments.errors import NotAllowedNow
+from app.payments.errors import AlreadyClaimed, NotAllowedNow
 from app.payments.holds import Held
 from app.payments.models import CreditTransfer, PaymentBatch
 from app.payments.releasing import StillClaimed
@@ -438,7 +438,7 @@ def lift_hold(
     "/payment-batches/{batch_id}/transfers/{transfer_id}/release",
     status_code=201,
     response_model=schemas.BatchOut,
-    responses={**problems(*_TWO_PEOPLE, StillClaimed), **WAITING},
+    responses={**problems(*_TWO_PEOPLE, StillClaimed, AlreadyClaimed), **WAITING},
 )
 def release_line(
     request: Request,

@@ -219,7 +219,7 @@ def list_transfers(
 @routes.patch(
     "/payment-batches/{batch_id}/transfers/{transfer_id}",
     response_model=schemas.TransferOut,
-    responses=problems(*_CHANGES, TwoPeopleNeeded),
+    responses=problems(*_CHANGES, TwoPeopleNeeded, AlreadyClaimed),
 )
 def change_transfer(
     ctx: ContextDep,

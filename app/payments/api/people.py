@@ -25,7 +25,7 @@ from app.payments.api.common import ContextDep, KeyDep, attempt_of, dump, once
 from app.payments.api.schemas import money
 from app.payments.context import Context
 from app.payments.deciding import AnotherPersonNeeded
-from app.payments.errors import NotAllowedNow
+from app.payments.errors import AlreadyClaimed, NotAllowedNow
 from app.payments.two_people import Wanted
 
 routes = router(prefix="/v1", tags=["people and approvals"])
@@ -239,7 +239,7 @@ def list_proposals(
     "/proposals/{proposal_id}/confirmation",
     status_code=201,
     response_model=schemas.ProposalOut,
-    responses=problems(Conflict, NotAllowedNow, KeyReused, AnotherPersonNeeded, ProposalNotRecorded),
+    responses=problems(Conflict, NotAllowedNow, KeyReused, AnotherPersonNeeded, ProposalNotRecorded, AlreadyClaimed),
 )
 def confirm_proposal(
     request: Request, ctx: ContextDep, actor: ActorDep, session: SessionDep, key: KeyDep, proposal_id: UUID
