@@ -236,7 +236,6 @@ def approve_batch(ctx: Context, session: Session, actor: Actor, wish: Wish, read
     check_ready(ctx, session, content)
     doubles.refuse_paid_meanwhile(session, batch)
     _add_approval(ctx, session, actor, batch, ready.source_state)
-    batch.approved_frame = digest.frame(covered)
     needed = policies.needed_for(ctx, session, batch)
     given = policies.given_approvals(ctx, session, batch)
     missing = tiers.still_missing(needed, given)
@@ -250,9 +249,11 @@ def approve_batch(ctx: Context, session: Session, actor: Actor, wish: Wish, read
     }
     if missing:
         details["missing"] = missing
+        batch.approved_frame = digest.frame(covered)
         tell(session, batch, event="batch.approval_given", actor=actor.as_history(), now=ctx.now(), details=details)
         return batch
-    return _complete(ctx, session, actor, content, ready, details)
+    values = {"approved_at": ctx.now(), "approved_frame": digest.frame(covered)}
+    return _complete(ctx, session, actor, content, ready, values=values, details=details)
 
 
 def check_ready(ctx: Context, session: Session, content: BatchContent) -> None:
@@ -392,7 +393,14 @@ def _approved_by(said: Mapping[str, Any]) -> tuple[object, ...]:
 
 
 def _complete(
-    ctx: Context, session: Session, actor: Actor, content: BatchContent, ready: Ready, details: dict[str, Any]
+    ctx: Context,
+    session: Session,
+    actor: Actor,
+    content: BatchContent,
+    ready: Ready,
+    *,
+    values: Mapping[str, Any],
+    details: Mapping[str, Any],
 ) -> PaymentBatch:
     batch = content.batch
     if batch.mode == LinkMode.LIVE:
@@ -408,7 +416,7 @@ def _complete(
         event="batch.approved",
         actor=actor.as_history(),
         now=ctx.now(),
-        values={"approved_at": ctx.now()},
+        values=values,
         details={**details, **stored[0], "files": stored},
     )
     move(session, batch, step)

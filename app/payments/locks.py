@@ -14,8 +14,13 @@ from app.payments.transitions import MovedMeanwhile
 
 
 def lock_administration(session: Session, administration_id: UUID) -> Administration:
-    """Lock an administration: one reading of its runs is taken in at a time."""
-    return session.exec(select(Administration).where(Administration.id == administration_id).with_for_update()).one()
+    """Lock an administration: one reading of its runs is taken in at a time.
+
+    Without its key: PostgreSQL looks at the keys that a row refers to when the row is written twice in a transaction,
+    so whoever holds a batch could come to wait here for who waits for the batch.
+    """
+    statement = select(Administration).where(Administration.id == administration_id)
+    return session.exec(statement.with_for_update(key_share=True)).one()
 
 
 def lock_accounts(session: Session, account_ids: Iterable[UUID]) -> dict[UUID, DebtorAccount]:
