@@ -20,7 +20,7 @@ _SHARE = 0.95
 # 20,000 generated calls beside 100,000 hostile requests. Each example is one of each of some eighty operations; calls
 # that the schema itself suggests come on top.
 _HOSTILE_A_GENERATED_CALL = 5
-_HOSTILE_A_GENERATED_EXAMPLE = 440
+_HOSTILE_A_GENERATED_EXAMPLE = 400
 
 
 def _say(line: str) -> None:
