@@ -476,7 +476,7 @@ class PaymentBatch(SQLModel, table=True):
     delivered_at: datetime | None = moment(default=None)
     expiry_warnings: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     noted_attention: list[str] = document(default_factory=list, sa_column_kwargs={"server_default": sa.text("'[]'")})
-    # What the digest covers beside the lines that are paid, as it was at the last approval (`digest.frame`).
+    # What the digest covers beside the lines that are paid, as it was when it was approved (`digest.frame`).
     approved_frame: dict[str, Any] | None = document(default=None)
     # The bank's reports contradict each other, or what is known here.
     bank_contradicts: bool = Field(default=False, sa_column_kwargs={"server_default": sa.false()})
