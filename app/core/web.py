@@ -28,8 +28,10 @@ from app.core.errors import (
     InternalError,
     Invalid,
     NotFound,
+    PayloadTooLarge,
     PreconditionRequired,
     Problem,
+    RequestTimeout,
     RoleMissing,
     ScopeMissing,
     TooManyRequests,
@@ -81,7 +83,7 @@ def problems(*errors: type[AppError]) -> dict[int | str, dict[str, Any]]:
     """Return the `responses=` of a route for these errors, those that any route can give included."""
     always: tuple[type[AppError], ...] = (
         *(BadRequest, Unauthenticated, RoleMissing, ScopeMissing, NotFound),
-        *(Invalid, UnsupportedMediaType, TooManyRequests),
+        *(Invalid, UnsupportedMediaType, TooManyRequests, PayloadTooLarge, RequestTimeout),
     )
     repeated = (AnswerErased,) if KeyReused in errors else ()
     found: dict[int | str, list[str]] = {}

@@ -16,6 +16,11 @@ _CHECKS = (
     "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,"
     "response_schema_conformance,negative_data_rejection,unsupported_method,missing_required_header,ignored_auth"
 )
+# A body with too many ids may be over 64 KiB first: 413 is a refusal as well, which schemathesis does not count as one.
+_SETTINGS = """
+[checks.negative_data_rejection]
+expected-statuses = [400, 401, 403, 404, 405, 406, 408, 409, 413, 415, 422, 428, 429]
+"""
 
 
 _CASES = re.compile(r"Test cases:\n +([0-9]+) generated, ([0-9]+) passed\n")
@@ -42,9 +47,12 @@ def generated_calls(town: Town, folder: Path, *, examples: int, seed: int) -> su
         "PYTHONPATH": str(Path(__file__).parents[2]),
         "LOONSTROOM_TEST_IDS": json.dumps(ids_of(town)),
     }
+    settings = folder / "schemathesis.toml"
+    settings.write_text(_SETTINGS, encoding="utf-8")
     return subprocess.run(
         [
-            *(str(Path(sys.executable).with_name("schemathesis")), "run", f"{town.service.base_url}/openapi.json"),
+            *(str(Path(sys.executable).with_name("schemathesis")), "--config-file", str(settings)),
+            *("run", f"{town.service.base_url}/openapi.json"),
             *("--header", f"Authorization: Bearer {town.boss.token}"),
             *("--phases", "examples,coverage,fuzzing", "--max-examples", str(examples), "--seed", str(seed)),
             *("--checks", _CHECKS, "--suppress-health-check", "all", "--no-color", "--workers", "1"),
