@@ -164,7 +164,6 @@ def create_app(service: Service, *, with_worker: bool) -> FastAPI:
         render=problem_response,
         over_tls=service.settings.public_url.startswith("https://"),
         limits=(
-            BodyLimit(path=re.compile(r"^/client/"), bytes=None, seconds=webhooks_api.READ_SECONDS),
             BodyLimit(
                 path=re.compile(r"/(payroll-files|status-reports|payment-files/comparison)$"),
                 bytes=MAXIMUM_FILE_BYTES,

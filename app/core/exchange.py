@@ -32,10 +32,10 @@ _ONE_YEAR_OF_TLS = "max-age=31536000"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BodyLimit:
-    """How much, and for how long, may be sent to paths that match. Bytes None: the route itself bounds its reading."""
+    """How much, and for how long, may be sent to paths that match."""
 
     path: re.Pattern[str] = re.compile("")
-    bytes: int | None = DEFAULT_BODY_BYTES
+    bytes: int = DEFAULT_BODY_BYTES
     seconds: float = DEFAULT_READ_SECONDS
 
 
@@ -58,7 +58,7 @@ class Exchange:
 
     async def receive(self) -> Message:
         """Give the next piece of the body; `PayloadTooLarge` when it is too much, `RequestTimeout` when it is late."""
-        if self._arrived or self._limit.bytes is None:
+        if self._arrived:
             return await self._next()  # past its body, this waits for the client to go away
         try:
             async with asyncio.timeout_at(self._deadline):

@@ -209,6 +209,18 @@ def test_a_bad_line_waits_and_the_good_ones_go(town: Town, defect: str, payable:
     assert batch["counts"].get("invalid", 0) == 8 - payable
 
 
+def test_an_amount_in_another_currency_is_shown_as_it_stands(town: Town) -> None:
+    """A line in dollars is refused, and nobody who looks at it takes it for euros."""
+    run_id = town.finish_run(sepa={"defects": ["non_eur"]})
+    town.sync()
+
+    batch = _fetched(town, run_id)
+
+    lines = town.boss.get(f"/v1/payment-batches/{batch['id']}/transfers").json()["items"]
+    shown = {line["status"]: line["amount"]["currency"] for line in lines}
+    assert shown == {"invalid": "USD", "payable": "EUR"}
+
+
 def test_refused_credentials_are_not_hammered(town: Town) -> None:
     """Refused twice, the connection is not asked again until a person checks it."""
     town.nmbrs.add_fault(FaultKind.SOAP_FAULT, None, code=1001)

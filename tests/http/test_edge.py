@@ -1,5 +1,6 @@
 """The edge over small applications: how much, how long, what a refused sender hears, and what stands in the log."""
 
+import asyncio
 import re
 import socket
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from tests.end_to_end.town import until
 from tests.http.sockets import connect, head, is_hung_up, listening, read_answer, speak, with_body
 
 ANYTHING = re.compile("")
+LATE_SECONDS = 0.5
 
 
 class Reading:
@@ -44,7 +46,7 @@ async def deaf(scope: Scope, receive: Receive, send: Send) -> None:
     await PlainTextResponse("no", 403)(scope, receive, send)
 
 
-def edge(app: ASGIApp, *, most: int | None = 1000, seconds: float = 10.0, over_tls: bool = False) -> Edge:
+def edge(app: ASGIApp, *, most: int = 1000, seconds: float = 10.0, over_tls: bool = False) -> Edge:
     """Return the edge over an app, with one limit for every path."""
     limit = BodyLimit(path=ANYTHING, bytes=most, seconds=seconds)
     return Edge(app, render=problem_response, limits=[limit], over_tls=over_tls)
@@ -87,6 +89,25 @@ def test_a_body_that_trickles_is_cut_off_at_the_deadline() -> None:
         answer = read_answer(connection)
         assert (answer.status, answer.problem["code"]) == (408, "request_timeout")
         assert is_hung_up(connection)
+
+
+class Late:
+    """Begins to read only when the deadline is over, and then waits for nothing."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        await asyncio.sleep(1.2 * LATE_SECONDS)
+        async with asyncio.timeout(LATE_SECONDS / 2):
+            await Reading()(scope, receive, send)
+
+
+def test_the_deadline_counts_from_the_head() -> None:
+    """What we did before we read is no longer time for the sender; a body that has come by then is taken."""
+    with listening(edge(Late(), seconds=LATE_SECONDS)) as port:
+        with connect(port) as connection:
+            connection.sendall(head("/", "Content-Length: 900", method="POST") + b"x")
+            assert read_answer(connection).status == 408
+        assert speak(port, with_body("/", b"x" * 900)).body == b"900"
 
 
 def test_a_sender_of_too_much_hears_why() -> None:

@@ -7,9 +7,9 @@ import sqlalchemy as sa
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from app.core.exchange import DEFAULT_READ_SECONDS
 from app.main import Service
 from app.payments.context import Context
-from app.webhooks.api import READ_SECONDS
 from tests.contracts.fake_source import FakePayroll
 from tests.http.connected import Source, connected
 from tests.http.sockets import connect, head, listening, read_answer
@@ -68,7 +68,7 @@ def test_an_address_that_was_in_use_is_a_strangers_again(
     assert source.boss.post(f"/v1/connections/{source.connection_id}/webhook-token").status_code == 201
     clock.forward(hours=73)
     assert _shape(client, token)[0] == 404
-    in_time = READ_SECONDS / 2  # a body that was waited for would take all of it
+    in_time = DEFAULT_READ_SECONDS / 2  # a body that was waited for would take all of it
     with listening(app) as port, connect(port, seconds=in_time) as connection:
         connection.sendall(head(PATH.format(token), "Content-Length: 60000", method="POST"))
         assert read_answer(connection, "POST").status == 404

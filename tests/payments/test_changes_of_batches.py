@@ -230,6 +230,18 @@ def test_a_comma_slip_is_asked_about(house: House) -> None:
     assert change["percent"] == 900
 
 
+@pytest.mark.parametrize("amount", ["0.00", "2400.00"])
+def test_both_amounts_of_a_change_are_shown(house: House, amount: str) -> None:
+    """Also where nothing is left of what was paid."""
+    _pay(house, lines(3))
+    batch = _upload(house, [replace(lines(3)[0], amount=amount), *lines(3)[1:]])
+
+    (change,) = _comparison(house.boss, batch)["changed_amount"]
+
+    assert change["previous_amount"] == {"amount": "2500.00", "currency": "EUR"}
+    assert change["amount"] == {"amount": amount, "currency": "EUR"}
+
+
 def test_holiday_pay_is_expected(house: House) -> None:
     """In May everybody gets far more: one remark that says so, no question, the peak in the comparison."""
     _pay(house, lines(3), period=4)

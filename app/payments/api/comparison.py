@@ -17,7 +17,7 @@ from app.core.errors import NotFound
 from app.core.web import answer, problems, router
 from app.payments import iban
 from app.payments.api.common import dump, etag
-from app.payments.api.schemas import Creditor, Money, money
+from app.payments.api.schemas import Creditor, LineAmount, line_amount
 from app.payments.api.views import creditor_out, run_description
 from app.payments.approving import visible_batch
 from app.payments.change_findings import percent
@@ -59,8 +59,8 @@ class ChangeOut(BaseModel):
     kind: str | None
     creditor: Creditor | None
     previous_creditor: Creditor | None
-    amount: Money | None
-    previous_amount: Money | None
+    amount: LineAmount | None
+    previous_amount: LineAmount | None
     percent: int | None
     paid_before: bool
 
@@ -181,11 +181,12 @@ def _change(change: Mapping[str, Any], lines: Mapping[str, CreditTransfer], seen
 
 def _amounts(
     change: Mapping[str, Any], line: CreditTransfer | None, previous: CreditTransfer | None
-) -> tuple[Money | None, Money | None]:
+) -> tuple[LineAmount | None, LineAmount | None]:
     """Return what is paid now and was paid before: of a changed amount what the account gets, else of the lines."""
+    now, before = None, None
     if change["kind"] == ChangeKind.CHANGED_AMOUNT:
-        return money(change.get("after_cents", 0)), money(change.get("before_cents", 0))
-    return money(line.amount_cents) if line else None, money(previous.amount_cents) if previous else None
+        now, before = change.get("after_cents", 0), change.get("before_cents", 0)  # nothing is not kept
+    return line_amount(line, now) if line else None, line_amount(previous, before) if previous else None
 
 
 def _previous_creditor(change: Mapping[str, Any], previous: CreditTransfer | None, seen: Visibility) -> Creditor | None:

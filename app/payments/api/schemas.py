@@ -19,7 +19,7 @@ from pydantic import (
 
 from app.core.history_proof import Fault
 from app.core.money import cents_to_text, stated_cents, text_to_cents
-from app.payments.models import Decision, LinkMode, TransferKind
+from app.payments.models import CreditTransfer, Decision, LinkMode, TransferKind
 from app.payments.pay_days import PayDayKind, Roll
 from app.payments.sepa_model import BIC_PATTERN
 
@@ -77,6 +77,18 @@ class Money(Strict):
 def money(cents: int) -> Money:
     """Return cents as they go over the wire."""
     return Money.model_construct(amount=cents_to_text(cents), currency="EUR")
+
+
+class LineAmount(BaseModel):
+    """What a line says: text with two decimals, and the currency as the source has it. Only euros are ever paid."""
+
+    amount: str = Field(examples=["2375.40"])
+    currency: str = Field(examples=["EUR"], description="As the source has it; a line in another one is invalid")
+
+
+def line_amount(row: CreditTransfer, cents: int | None = None) -> LineAmount:
+    """Return the amount of a line, or so many cents in its currency, as they go over the wire."""
+    return LineAmount(amount=cents_to_text(row.amount_cents if cents is None else cents), currency=row.currency)
 
 
 class NewDebtorAccount(Strict):
@@ -423,7 +435,7 @@ class TransferOut(BaseModel):
     hold_code: str | None
     creditor: Creditor
     creditor_name_original: str | None
-    amount: Money | None
+    amount: LineAmount | None
     remittance_kind: str
     remittance_information: str | None
     remittance_information_original: str | None

@@ -337,7 +337,7 @@ def transfer_out(row: CreditTransfer, codes: Sequence[str], seen: Visibility) ->
         hold_code=row.hold_code,
         creditor=creditor_out(row, seen),
         creditor_name_original=row.creditor_name_original if shows else None,
-        amount=money(row.amount_cents) if shows else None,
+        amount=schemas.line_amount(row) if shows else None,
         remittance_kind=row.remittance_kind,
         remittance_information=row.remittance_text if shows else None,
         remittance_information_original=row.remittance_text_original if shows else None,
