@@ -161,14 +161,15 @@ def _choices(start: str, separator: str, days: list[date | None], in_words: Call
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProposedDate:
-    """An execution date that is possible now, and why it is this one.
+    """An execution date that is possible now: the day that the rule says, else the first possible one.
 
-    `reason`: pay_day (the rule's own date), or why the first possible day stands in its place: date_in_past,
-    cut_off_passed, beyond_horizon, or period_unknown when the run's period is no period of a year.
+    `pay_day`: what the rule says, None when the run's period is no period of a year; `problem`: why it cannot be
+    that day, None when it is.
     """
 
-    date: date
-    reason: str
+    day: date
+    pay_day: date | None
+    problem: DateProblem | None
 
 
 def default_execution_date(
@@ -187,9 +188,5 @@ def default_execution_date(
     """
     first = first_possible_day(now, profile)
     day = pay_day_of_period(rule, year=run_year, period=max(period_start, period_end), frequency=frequency)
-    if day is None:
-        return ProposedDate(date=first, reason="period_unknown")
-    problem = date_problem(day, now=now, profile=profile)
-    return (
-        ProposedDate(date=day, reason="pay_day") if problem is None else ProposedDate(date=first, reason=problem.code)
-    )
+    problem = None if day is None else date_problem(day, now=now, profile=profile)
+    return ProposedDate(day=first if day is None or problem else day, pay_day=day, problem=problem)

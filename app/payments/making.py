@@ -209,7 +209,14 @@ def _execution_date(ctx: Context, session: Session, setting: Setting) -> date:
 
 
 def default_execution_date(ctx: Context, run: PayrollRun, link: AdministrationLink, account: DebtorAccount) -> date:
-    """Return the execution date that the pay-day rule gives for this run, or the first possible day after it."""
+    """Return the execution date that the pay-day rule gives for this run, or the first possible day."""
+    return proposed_date(ctx, run, link, account).day
+
+
+def proposed_date(
+    ctx: Context, run: PayrollRun, link: AdministrationLink, account: DebtorAccount
+) -> calendar.ProposedDate:
+    """Return what the pay-day rule says about this run, and what is possible of it now."""
     return calendar.default_execution_date(
         calendar.parse_pay_day_rule(link.pay_day_rule),
         now=ctx.now(),
@@ -218,4 +225,4 @@ def default_execution_date(ctx: Context, run: PayrollRun, link: AdministrationLi
         period_end=run.period_end,
         frequency=run.frequency,
         profile=bank_profiles.profile_for(account.iban),
-    ).date
+    )

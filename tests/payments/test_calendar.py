@@ -246,6 +246,12 @@ def _proposal(now: datetime, *, year: int = 2026, period: int = 11, frequency: s
     )
 
 
+def _why(proposal: ProposedDate) -> str:
+    if proposal.pay_day is None:
+        return "period_unknown"
+    return "pay_day" if proposal.problem is None else proposal.problem.code
+
+
 @pytest.mark.parametrize(
     ("now", "period", "expected", "reason"),
     [
@@ -261,12 +267,18 @@ def _proposal(now: datetime, *, year: int = 2026, period: int = 11, frequency: s
 )
 def test_the_proposed_date_of_a_run(now: datetime, period: int, expected: date, reason: str):
     """The pay day of the run's period, or the first possible day and why: April's run made in November pays at once."""
-    assert _proposal(now, period=period) == ProposedDate(date=expected, reason=reason)
+    proposal = _proposal(now, period=period)
+    assert (proposal.day, _why(proposal)) == (expected, reason)
 
 
 def test_a_run_of_a_far_year_is_proposed_for_the_first_possible_day():
     """A bank would refuse its pay day."""
-    assert _proposal(NOW, year=2028) == ProposedDate(date=date(2026, 11, 20), reason="beyond_horizon")
+    proposal = _proposal(NOW, year=2028)
+    assert (proposal.day, proposal.pay_day, _why(proposal)) == (
+        date(2026, 11, 20),
+        date(2028, 11, 24),
+        "beyond_horizon",
+    )
 
 
 def test_a_run_over_several_periods_is_paid_with_the_last():
@@ -280,7 +292,7 @@ def test_a_run_over_several_periods_is_paid_with_the_last():
         frequency="month",
         profile=SAME_DAY,
     )
-    assert proposal.date == date(2026, 3, 25)
+    assert proposal.day == date(2026, 3, 25)
 
 
 @settings(deadline=None)
@@ -305,7 +317,7 @@ def test_a_proposal_is_always_possible(
         frequency=frequency,
         profile=profile,
     )
-    assert date_problem(proposal.date, now=now, profile=profile) is None
+    assert date_problem(proposal.day, now=now, profile=profile) is None
 
 
 @pytest.mark.parametrize("year", range(2026, 2037))

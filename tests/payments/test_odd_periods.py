@@ -13,6 +13,8 @@ from tests.support.clock import FakeClock
 from tests.support.connected import Connected, connect
 from tests.support.house import House, document, lines
 
+_NO_WORDS = {"detail": None, "detail_nl": None}
+
 
 @pytest.fixture
 def connected(house: House, payroll: FakePayroll) -> Connected:
@@ -30,7 +32,25 @@ def test_a_run_of_april_done_in_november_is_paid_in_november(connected: Connecte
 
     assert (batch["run"]["year"], batch["run"]["period"]) == (2026, 4)
     assert date.fromisoformat(batch["requested_execution_date"]) >= date(2026, 11, 18)
-    assert connected.house.boss.approve(batch).status_code == 201
+    assert (batch["pay_day"]["date"], batch["pay_day"]["problem"]) == ("2026-04-24", "date_in_past")
+    assert "is voorbij" in batch["pay_day"]["detail_nl"]
+    approved = connected.house.boss.approve(batch)
+    assert approved.status_code == 201
+    assert approved.json()["pay_day"] == {"date": "2026-04-24", "problem": None, "detail": None, "detail_nl": None}
+
+
+def test_a_batch_on_its_pay_day_says_so(connected: Connected) -> None:
+    """The execution date is the day of the rule, and nothing stands in its way."""
+    batch = connected.fetched(lines(2), period=11)
+
+    assert batch["pay_day"] == {"date": batch["requested_execution_date"], "problem": None} | _NO_WORDS
+
+
+def test_a_period_that_is_none_of_a_year_has_no_pay_day(connected: Connected) -> None:
+    """A thirteenth month is no month."""
+    batch = connected.fetched(lines(2), period=13)
+
+    assert batch["pay_day"] is None
 
 
 @pytest.mark.parametrize(

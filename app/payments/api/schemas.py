@@ -372,6 +372,18 @@ class HoldOut(BaseModel):
     reason: str
 
 
+class PayDay(BaseModel):
+    """The day that the pay-day rule gives for a run. `problem`: why a pending batch cannot be executed on it any more.
+
+    Codes: date_in_past, cut_off_passed, not_a_bank_day, beyond_horizon.
+    """
+
+    date: date
+    problem: str | None
+    detail: str | None
+    detail_nl: str | None
+
+
 class BatchOut(BaseModel):
     """A payment batch. Amounts are null for who may not see salaries; `visibility` says how much the caller sees.
 
@@ -391,6 +403,7 @@ class BatchOut(BaseModel):
     run: RunShort
     debtor_account: AccountShort
     requested_execution_date: date
+    pay_day: PayDay | None
     approve_before: datetime
     release_before: datetime
     number_of_transactions: int

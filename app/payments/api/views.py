@@ -14,7 +14,7 @@ from app.auth.models import Organization, Proposal, Role
 from app.auth.people import names_of
 from app.core.columns import any_of
 from app.core.money import dutch, text_to_cents
-from app.payments import accounts, attention, bank_profiles, calendar, iban, policies, revealing
+from app.payments import accounts, attention, bank_profiles, calendar, iban, making, policies, revealing
 from app.payments.accounts import LimitSetting
 from app.payments.api import schemas
 from app.payments.api.allowed import Situation, allowed_actions
@@ -199,6 +199,7 @@ def _batch(ctx: Context, session: Session, viewer: Viewer, batch: PaymentBatch, 
         run=run_short(run, seen),
         debtor_account=schemas.AccountShort(id=account.id, iban=account.iban, name=account.holder_name),
         requested_execution_date=batch.requested_execution_date,
+        pay_day=_pay_day(ctx, batch, loaded),
         approve_before=calendar.approve_before(batch.requested_execution_date, profile),
         release_before=calendar.release_before(batch.requested_execution_date, profile),
         number_of_transactions=batch.number_of_transactions,
@@ -223,6 +224,21 @@ def _batch(ctx: Context, session: Session, viewer: Viewer, batch: PaymentBatch, 
         created_at=batch.created_at,
         updated_at=batch.updated_at,
     )
+
+
+def _pay_day(ctx: Context, batch: PaymentBatch, loaded: _Loaded) -> schemas.PayDay | None:
+    """Return the day that the rule gives; while a batch waits also why it cannot be that day, so that none wonders."""
+    link = loaded.links.get(batch.administration_id)
+    if link is None:
+        return None
+    account = loaded.accounts[batch.debtor_account_id]
+    proposed = making.proposed_date(ctx, loaded.runs[batch.run_id], link, account)
+    if proposed.pay_day is None:
+        return None
+    problem = proposed.problem if batch.status == BatchStatus.PENDING else None
+    if problem is None:
+        return schemas.PayDay(date=proposed.pay_day, problem=None, detail=None, detail_nl=None)
+    return schemas.PayDay(date=proposed.pay_day, problem=problem.code, detail=problem.english, detail_nl=problem.dutch)
 
 
 def _situation(
