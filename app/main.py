@@ -29,7 +29,7 @@ from app.core.rate_limits import Rate
 from app.core.release_counter import ReleaseCounter
 from app.core.resealing import sealing_name
 from app.core.settings import Settings
-from app.core.web import add_error_handlers, problem_response
+from app.core.web import add_error_handlers, edge_problems, problem_response
 from app.jobs.working import Work, keep_working
 from app.nmbrs.source import NmbrsSoapKind
 from app.payments.api import accounts, bank, batches, comparison, connections, history, people, privacy, unpaid
@@ -207,15 +207,18 @@ def _lifespan(service: Service) -> Callable[[FastAPI], AbstractAsyncContextManag
     return run
 
 
+_NOT_READY = {"description": "Not ready, with the reason"}
+
+
 def _add_probes(app: FastAPI, service: Service) -> None:
     engine = service.context.engine
 
-    @app.get("/healthz", tags=["probes"])
+    @app.get("/healthz", tags=["probes"], responses=edge_problems())
     async def healthz() -> dict[str, str]:  # on the loop: it must not wait for a thread that others keep busy
         """Live: this process answers."""
         return {"status": "ok"}
 
-    @app.get("/readyz", tags=["probes"], responses={503: {"description": "Not ready, with the reason"}})
+    @app.get("/readyz", tags=["probes"], responses=edge_problems() | {503: _NOT_READY})
     def readyz() -> Response:
         """Ready: the database answers and stands at the newest migration."""
         try:
@@ -226,7 +229,7 @@ def _add_probes(app: FastAPI, service: Service) -> None:
             {"status": "ready"} if ready else {"status": "not ready", "reason": reason}, 200 if ready else 503
         )
 
-    @app.get("/metrics", tags=["probes"], response_class=Response)
+    @app.get("/metrics", tags=["probes"], responses=edge_problems(), response_class=Response)
     def metrics() -> Response:
         """Prometheus figures: counts only, nothing of any employer."""
         return Response(generate_latest(_figures(service)) + generate_latest(), media_type=CONTENT_TYPE_LATEST)

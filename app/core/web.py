@@ -22,9 +22,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from app.core.errors import (
+    AddressTooLong,
     AppError,
     BadRequest,
     Conflict,
+    HeadersTooLarge,
     InternalError,
     Invalid,
     NotFound,
@@ -34,6 +36,7 @@ from app.core.errors import (
     RequestTimeout,
     RoleMissing,
     ScopeMissing,
+    TooManyConnections,
     TooManyRequests,
     Unauthenticated,
     Unavailable,
@@ -79,15 +82,29 @@ def _problem_schema() -> dict[str, Any]:
 PROBLEM_CONTENT = {PROBLEM: {"schema": _problem_schema()}}
 
 
+class _DatabaseAway(Unavailable):
+    code = "database_unavailable"
+    title = "The database does not answer now"
+
+
 def problems(*errors: type[AppError]) -> dict[int | str, dict[str, Any]]:
     """Return the `responses=` of a route for these errors, those that any route can give included."""
-    always: tuple[type[AppError], ...] = (
-        *(BadRequest, Unauthenticated, RoleMissing, ScopeMissing, NotFound),
-        *(Invalid, UnsupportedMediaType, TooManyRequests, PayloadTooLarge, RequestTimeout),
-    )
+    always = (Unauthenticated, RoleMissing, ScopeMissing, NotFound, Invalid, UnsupportedMediaType, TooManyRequests)
     repeated = (AnswerErased,) if KeyReused in errors else ()
+    return edge_problems(*always, *errors, *repeated)
+
+
+def edge_problems(*errors: type[AppError]) -> dict[int | str, dict[str, Any]]:
+    """Return the `responses=` of a route that nobody signs in to: these errors, and what the edge says at any address.
+
+    Whatever the address: a head that is too large, a body that is too large or too slow, a database that is away.
+    """
+    anywhere: tuple[type[AppError], ...] = (
+        *(BadRequest, RequestTimeout, PayloadTooLarge, AddressTooLong, HeadersTooLarge),
+        *(InternalError, _DatabaseAway, TooManyConnections),
+    )
     found: dict[int | str, list[str]] = {}
-    for error in (*always, *errors, *repeated):
+    for error in (*anywhere, *errors):
         found.setdefault(error.status, []).append(error.code)
     return {
         status: {
@@ -200,11 +217,6 @@ def _kind_of_status(status: int) -> type[AppError]:
         "title": _STATUS_TITLES.get(status, "Refused"),
     }
     return type("_OfStatus", (AppError,), members)
-
-
-class _DatabaseAway(Unavailable):
-    code = "database_unavailable"
-    title = "The database does not answer now"
 
 
 class _NotStorable(Invalid):

@@ -18,7 +18,7 @@ from app.core.database import transaction
 from app.core.errors import NotFound, PayloadTooLarge, RequestTimeout, TooManyRequests
 from app.core.exchange import DEFAULT_BODY_BYTES, DEFAULT_READ_SECONDS
 from app.core.rate_limits import too_many
-from app.core.web import PROBLEM_CONTENT, problem_response
+from app.core.web import edge_problems, problem_response
 from app.payments.context import Context
 from app.payments.webhook_deliveries import Address, Delivered, find_address, note_excess
 from app.webhooks.addresses import KnownAddresses
@@ -49,11 +49,8 @@ _PATH = "/client/{webhook_token}/webhooks/paymentsbatch"
 
 
 _ANSWERS: dict[int | str, dict[str, Any]] = {
+    **edge_problems(NotFound, TooManyRequests),
     202: {"description": "Stored; the source will be asked"},
-    404: {"description": NotFound.code, "content": PROBLEM_CONTENT},
-    408: {"description": RequestTimeout.code, "content": PROBLEM_CONTENT},
-    413: {"description": PayloadTooLarge.code, "content": PROBLEM_CONTENT},
-    429: {"description": TooManyRequests.code, "content": PROBLEM_CONTENT},
 }
 
 

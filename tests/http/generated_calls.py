@@ -16,10 +16,11 @@ _CHECKS = (
     "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,"
     "response_schema_conformance,negative_data_rejection,unsupported_method,missing_required_header,ignored_auth"
 )
-# A body with too many ids may be over 64 KiB first: 413 is a refusal as well, which schemathesis does not count as one.
+# What is wrong may be too large first: a body with too many ids (413), an address with a parameter that is repeated
+# (414), a header (431). These are refusals as well, which schemathesis does not count as such.
 _SETTINGS = """
 [checks.negative_data_rejection]
-expected-statuses = [400, 401, 403, 404, 405, 406, 408, 409, 413, 415, 422, 428, 429]
+expected-statuses = [400, 401, 403, 404, 405, 406, 408, 409, 413, 414, 415, 422, 428, 429, 431]
 """
 
 

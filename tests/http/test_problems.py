@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 from app.core.database import transaction
 from app.core.web import router
 from app.payments.context import Context
+from tests.docs.api_routes_table import described_app
 from tests.http.sockets import Answer, connect, head, listening, read_answer, speak, with_body
 from tests.support.house import House
 
@@ -121,6 +122,18 @@ def test_a_wrong_method_is_told_the_right_ones(port: int) -> None:
         "/openapi.json": "GET, HEAD",
         "/client/x/webhooks/paymentsbatch": "GET, POST, PUT",
     }
+
+
+def test_what_the_edge_may_answer_is_documented_everywhere() -> None:
+    """Whoever makes a client from the document knows every status that an address can answer with."""
+    anywhere = {"400", "408", "413", "414", "431", "500", "503"}
+    undocumented = {
+        f"{method} {path}": missing
+        for path, operations in described_app().openapi()["paths"].items()
+        for method, operation in operations.items()
+        if (missing := anywhere - set(operation["responses"]))
+    }
+    assert undocumented == {}
 
 
 def test_head_has_no_body(port: int) -> None:

@@ -17,12 +17,9 @@ from app.core.errors import (
     Conflict,
     Invalid,
     NotFound,
-    PayloadTooLarge,
     PreconditionFailed,
     PreconditionRequired,
     Problem,
-    RequestTimeout,
-    UnsupportedMediaType,
 )
 from app.core.idempotency import KeyReused
 from app.core.web import RevisionDep, answer, outcome_answer, problems, router
@@ -273,10 +270,7 @@ _XML_BODY = {
     "/status-reports",
     status_code=201,
     response_model=schemas.StatusReportOut,
-    responses=problems(
-        *(Conflict, NotOurFile, ReportUnreadable, NotAllowedNow, Erased),
-        *(UnsupportedMediaType, PayloadTooLarge, RequestTimeout),
-    ),
+    responses=problems(Conflict, NotOurFile, ReportUnreadable, NotAllowedNow, Erased),
     openapi_extra=_XML_BODY,
 )
 def take_report(
@@ -312,7 +306,7 @@ def take_report(
 @routes.post(
     "/payment-files/comparison",
     response_model=schemas.ComparedOut,
-    responses=problems(NotOurs, FileUnreadable, Erased, UnsupportedMediaType, PayloadTooLarge, RequestTimeout),
+    responses=problems(NotOurs, FileUnreadable, Erased),
     openapi_extra=_XML_BODY,
 )
 def compare_file(

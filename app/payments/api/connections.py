@@ -15,7 +15,7 @@ from app.auth.web import ActorDep, SessionDep
 from app.core import idempotency
 from app.core.columns import any_of
 from app.core.database import transaction
-from app.core.errors import Conflict, NotFound, PayloadTooLarge, RequestTimeout, UnsupportedMediaType
+from app.core.errors import Conflict, NotFound
 from app.core.idempotency import Attempt, KeyReused, Outcome
 from app.core.paging import PageDep
 from app.core.web import answer, outcome_answer, problems, router
@@ -329,10 +329,7 @@ def sync_administration(
     status_code=201,
     response_model=schemas.RunOut,
     responses={
-        **problems(
-            *(Conflict, OwnFile, RunNotPayable, DocumentUnreadable, TotalsDiffer, Erased),
-            *(UnsupportedMediaType, PayloadTooLarge, RequestTimeout),
-        ),
+        **problems(Conflict, OwnFile, RunNotPayable, DocumentUnreadable, TotalsDiffer, Erased),
         200: {"model": schemas.RunOut, "description": "The same content was uploaded before"},
     },
     openapi_extra={
