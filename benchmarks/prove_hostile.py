@@ -14,7 +14,7 @@ from tests.proofs.slow_clients import besiege
 from tests.support.postgres import remove_shared_folder, running_database
 
 _SLOW_CLIENTS = 500
-_CUT_OFF_SECONDS = 12.0  # ten, and what it takes five hundred of them to be told so on one core
+_CUT_OFF_SECONDS = 11.0  # ten, and what it takes five hundred of them to be told so on one core
 _HEALTH_SECONDS = 0.1
 _SHARE = 0.95
 # 20,000 generated calls beside 100,000 hostile requests. Each example is one of each of some eighty operations; calls
