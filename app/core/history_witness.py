@@ -13,11 +13,19 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
+from app.core.errors import Unavailable
 from app.core.history import HistoryEntry, keys_of
 from app.core.history_chain import START, Link, mark_key, next_mac, organization_key
 
 Said = Mapping[str, Any]
 _MAC_BYTES = 32
+
+
+class HistoryKeyUnknown(Unavailable):
+    """A record is sealed with a history key that this process does not have: whether it holds cannot be told here."""
+
+    code = "history_key_unknown"
+    title = "The history cannot be asked now"
 
 
 def last_said_of_batch(
@@ -74,11 +82,10 @@ def _genuine(session: Session, entry: HistoryEntry) -> Said | None:
 
 
 def _mac_holds(session: Session, entry: HistoryEntry) -> bool:
-    master = keys_of(session).keys.get(entry.key_id or "")
     before = _before(session, entry)
-    if master is None or entry.mac is None or before is None:
+    if entry.key_id is None or entry.mac is None or before is None:
         return False
-    key = organization_key(master, entry.organization_id)
+    key = organization_key(_master(session, entry.key_id), entry.organization_id)
     return hmac.compare_digest(next_mac(key, before, entry.payload), entry.mac)
 
 
@@ -105,8 +112,18 @@ def mark(session: Session, organization_id: UUID, content: bytes) -> str:
 def is_marked(session: Session, organization_id: UUID, content: bytes, marked: object) -> bool:
     """Say whether a mark is that of this content."""
     key_id, _, value = str(marked).partition(":")
+    return hmac.compare_digest(_marked(_master(session, key_id), organization_id, content), value)
+
+
+def _master(session: Session, key_id: str) -> bytes:
+    """Return a history key. One that is not here proves nothing, neither that a record holds nor that it is forged."""
     master = keys_of(session).keys.get(key_id)
-    return master is not None and hmac.compare_digest(_marked(master, organization_id, content), value)
+    if master is None:
+        raise HistoryKeyUnknown(
+            "The history has a record about this that is sealed with a key which this process was not given. Start "
+            "every process with all history keys. When none was ever left out, somebody wrote into the database."
+        )
+    return master
 
 
 def _marked(master: bytes, organization_id: UUID, content: bytes) -> str:

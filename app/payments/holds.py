@@ -16,7 +16,7 @@ from app.core.history import SYSTEM, Fact, HistoryActor
 from app.payments.context import Context
 from app.payments.locks import lock_batch
 from app.payments.models import Administration, Hold, HoldScope, PaymentBatch
-from app.payments.transitions import Action, authorise, tell
+from app.payments.transitions import Action, authorise, require_rights, require_status, tell
 
 BY_PERSON = "placed_by_person"
 
@@ -172,10 +172,16 @@ def place_by_person(ctx: Context, session: Session, actor: Actor, batch_id: UUID
 
 
 def lift_own(ctx: Context, session: Session, actor: Actor, batch_id: UUID, hold_id: UUID, *, reason: str) -> bool:
-    """Lift a hold that a person placed; False when it is another kind of hold, which takes two people."""
+    """Lift a hold that a person placed; False when it is another kind of hold, which takes two people.
+
+    A hold on a batch is lifted while the batch may still be approved or handed out. One on the employer bars what is
+    not made yet as well, so it is lifted through any of its batches, whatever became of that.
+    """
     batch = lock_batch(session, batch_id)
-    authorise(actor, batch, Action.LIFT_HOLD)
     hold = session.get(Hold, hold_id, with_for_update=True)
+    require_rights(actor, batch, Action.LIFT_HOLD)
+    if hold is None or hold.scope != HoldScope.EMPLOYER:
+        require_status(batch, Action.LIFT_HOLD)
     if hold is None or (hold.scope, hold.target_id) not in (
         (HoldScope.BATCH, batch.id),
         (HoldScope.EMPLOYER, batch.employer_id),

@@ -13,7 +13,7 @@ from app.auth import proposals
 from app.core import history_witness
 from app.core.database import transaction
 from app.core.history import keys_of
-from app.core.history_chain import mark_key
+from app.core.history_chain import HistoryKeys, mark_key
 from app.payments import two_people
 from app.payments.context import Context
 from tests.support.clock import FakeClock
@@ -302,6 +302,44 @@ def test_a_day_of_waiting_that_was_written_into_the_database_ends_nothing(
     assert [each["id"] for each in house.boss.get("/v1/proposals").json()] == []
     listed = {each["id"]: each["outcome"] for each in house.boss.get("/v1/proposals?state=all").json()}
     assert listed[written] == "withdrawn"
+
+
+def _without_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a process that was not restarted since a new history key was put in front."""
+    other = HistoryKeys(current="h0", keys={"h0": bytes(range(32))})
+    monkeypatch.setattr(history_witness, "keys_of", lambda _session: other)
+
+
+def test_a_process_without_the_key_calls_nothing_forged(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It cannot tell: 503 until it has the key, and then the approval that was given counts as it always did."""
+    second, batch = _two_needed(house)
+    house.acknowledge_all(batch)
+    assert second.approve(batch).status_code == 201
+
+    with monkeypatch.context() as changed:
+        _without_the_key(changed)
+        refused = house.boss.approve(batch)
+
+    assert (refused.status_code, refused.json()["code"]) == (503, "history_key_unknown")
+    assert house.batch(batch["id"])["status"] == "pending"
+    assert house.boss.approve(batch).status_code == 201
+    assert house.batch(batch["id"])["status"] == "approved"
+
+
+def test_a_worker_without_the_key_ends_nothing(
+    house: House, ctx: Context, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is due waits for a worker that can tell, and is done by that one."""
+    batch, asked = _withdrawal_asked(house)
+    clock.forward(hours=25)
+
+    with monkeypatch.context() as changed:
+        _without_the_key(changed)
+        assert two_people.apply_due(ctx) == 0
+
+    assert house.batch(batch["id"])["proposals"] == [asked["id"]]
+    assert two_people.apply_due(ctx) == 1
+    assert house.batch(batch["id"])["status"] == "pending"
 
 
 def test_what_nobody_confirmed_in_thirty_days_ends(house: House, ctx: Context, clock: FakeClock) -> None:

@@ -466,6 +466,24 @@ def test_a_hold_on_another_employer_is_not_found(ctx: Context, house: House, oth
     assert hold["id"] not in [each["id"] for each in other_house.batch(other["id"])["holds"]]
 
 
+def test_a_hold_on_the_employer_is_lifted_through_a_batch_that_ended(ctx: Context, house: House) -> None:
+    """Who first rejects what was paid already has no other batch perhaps: the hold would stay until the next run."""
+    batch = house.uploaded_batch()
+    restored.watch(ctx)
+    ctx.releases.path.unlink()
+    reconciling.reconcile(ctx, reason="Restored", every_employer=True)
+    path = f"/v1/payment-batches/{batch['id']}/rejection"
+    headers = {"If-Match": f'"r{batch["revision"]}"'}
+    done = house.boss.call("POST", path, json={"reason": "Paid after the backup"}, headers=headers)
+    assert done.status_code == 200, done.text
+    (offered,) = [each for each in house.batch(batch["id"])["allowed_actions"] if each["action"] == "lift_hold"]
+    assert (offered["allowed"], offered["reasons"]) == (True, [])
+
+    lift(house, batch["id"])
+
+    assert house.batch(batch["id"])["holds"] == []
+
+
 def test_a_second_restore_still_knows_what_left_before_the_first(
     ctx: Context, database: TestDatabase, house: House
 ) -> None:

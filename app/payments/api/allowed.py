@@ -58,6 +58,8 @@ def allowed_actions(actor: Actor, situation: Situation) -> list[schemas.ActionOu
     actions = []
     for action in Action:
         reasons = reasons_against(actor, situation.batch, action)
+        if action is Action.LIFT_HOLD and any(hold.scope == HoldScope.EMPLOYER for hold in situation.holds):
+            reasons = [reason for reason in reasons if not reason.startswith("status_is_")]
         if not any(reason.startswith("status_is_") for reason in reasons):
             reasons += _AGAINST.get(action, _nothing)(situation)
         actions.append(schemas.ActionOut(action=action.value, allowed=not reasons, reasons=reasons))

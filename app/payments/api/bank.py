@@ -419,7 +419,6 @@ def lift_hold(
     require_rights(actor, batch, Action.LIFT_HOLD)
 
     def act() -> tuple[int, dict[str, Any]]:
-        authorise(actor, batch, Action.LIFT_HOLD)
         if holds.lift_own(ctx, session, actor, batch_id, hold_id, reason=body.reason):
             return 201, _body(ctx, session, actor, session.get_one(PaymentBatch, batch_id))
         wanted = Wanted(kind=two_people.HOLD_LIFTING, target=hold_id, reason=body.reason, payload={})
