@@ -4,7 +4,7 @@ Where only settings change, a day's waiting may stand in for the second person; 
 a firm of one person, and the history says so.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -96,17 +96,23 @@ def ask(session: Session, act: Act, user_id: UUID, wanted: Ask) -> Proposal:
 
 
 def _open(session: Session, wanted: Ask) -> Proposal | None:
+    found = open_on(session, wanted.organization_id, wanted.kind, wanted.target)
+    return found[0] if found else None
+
+
+def open_on(session: Session, organization_id: UUID, kind: str, target: UUID) -> Sequence[Proposal]:
+    """Return what is asked of this kind on this target and waits, locked: one, or none."""
     return session.exec(
         select(Proposal)
         .where(
-            Proposal.organization_id == wanted.organization_id,
-            Proposal.kind == wanted.kind,
-            Proposal.target == wanted.target,
+            Proposal.organization_id == organization_id,
+            Proposal.kind == kind,
+            Proposal.target == target,
             col(Proposal.ended_at).is_(None),
         )
         .with_for_update()
         .execution_options(populate_existing=True)
-    ).one_or_none()
+    ).all()
 
 
 def _make(session: Session, act: Act, user_id: UUID, wanted: Ask) -> Proposal:

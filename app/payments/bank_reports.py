@@ -255,6 +255,7 @@ def _follow(ctx: Context, session: Session, batch: PaymentBatch, file: PaymentFi
         row for row in picture.rows if stages[row.id] is LineStage.REJECTED and row.status == TransferStatus.IN_FILE
     ]
     contradicted = [row for row in picture.rows if _contradicts(row, stages[row.id])]
+    fresh = [row.id for row in contradicted if row.bank_status != BankStatus.CONTRADICTION]
     for row in picture.rows:
         _write(ctx, row, picture.state(row))
         if row in paid:
@@ -263,6 +264,7 @@ def _follow(ctx: Context, session: Session, batch: PaymentBatch, file: PaymentFi
     session.flush()
     for row in contradicted:
         statements.note_contradiction(ctx, session, row, batch, _CONTRADICTION)
+    two_people.end_overtaken(ctx, session, batch, fresh, n=file.n)
     claims.spend(session, batch.id, [row.obligation_id for row in paid])
     _write_file(ctx, session, file, picture)
     taken = Taken(

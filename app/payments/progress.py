@@ -13,6 +13,9 @@ from app.payments.models import BankStatus, BatchStatus, CreditTransfer, Payment
 from app.payments.transitions import Move, move, tell
 
 _LEAST_FIRST = (BatchStatus.APPROVED, BatchStatus.DELIVERY_UNKNOWN, BatchStatus.DELIVERED, BatchStatus.ACCEPTED)
+_ENDED = frozenset({BatchStatus.EXECUTED, BatchStatus.REFUSED})
+# What a person did with a line that the bank had refused or sent back: it says nothing about the file.
+_CLOSED = frozenset({TransferStatus.PAID_ELSEWHERE, TransferStatus.WAIVED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,12 +38,15 @@ class FileProgress:
 
 
 def status_of(files: Sequence[FileProgress]) -> BatchStatus:
-    """Return the status of a batch with these files: refused when every line was, executed when no line is open."""
+    """Return the status of a batch with these files: refused when every line was, executed when no line is open.
+
+    Lines that a person closed afterwards do not count: a refused batch is not executed by that.
+    """
     open_files = [file for file in files if file.lines.get(TransferStatus.IN_FILE)]
     if open_files:
         return min((file.status for file in open_files), key=_LEAST_FIRST.index)
     statuses = {status for file in files for status, count in file.lines.items() if count}
-    return BatchStatus.REFUSED if statuses == {TransferStatus.REFUSED} else BatchStatus.EXECUTED
+    return BatchStatus.REFUSED if statuses - _CLOSED <= {TransferStatus.REFUSED} else BatchStatus.EXECUTED
 
 
 def settle(
@@ -52,10 +58,13 @@ def settle(
     actor: HistoryActor,
     details: Mapping[str, Any],
 ) -> None:
-    """Bring the status of a batch in line with its files and lines, and tell what happened."""
+    """Bring the status of a batch in line with its files and lines, and tell what happened.
+
+    A batch that ended stays as it ended, and is told whatever the bank still says of it.
+    """
     session.flush()
     to = status_of(_progress(session, batch))
-    if to == batch.status or _is_behind(to, batch.status):
+    if to == batch.status or batch.status in _ENDED or _is_behind(to, batch.status):
         tell(session, batch, event=event, actor=actor, now=ctx.now(), details=details)
         return
     values: dict[str, Any] = {}

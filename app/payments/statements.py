@@ -162,15 +162,18 @@ def apply(
 
 
 def _mark(ctx: Context, row: CreditTransfer, said: Said) -> None:
+    """Write on a line what was said of it. That the bank said both stays there: it bars whoever pays the line again."""
     row.bank_said_at = ctx.now()
     row.bank_reason = said.reason_code or row.bank_reason
+    is_contradicted = row.bank_status == BankStatus.CONTRADICTION
     match said.fact:
         case Fact.ACCEPTED:
-            row.bank_status = BankStatus.ACCEPTED
+            row.bank_status = row.bank_status if is_contradicted else BankStatus.ACCEPTED
         case Fact.EXECUTED:
             row.bank_status, row.status = BankStatus.SETTLED, TransferStatus.EXECUTED
         case Fact.REFUSED:
-            row.bank_status, row.status = BankStatus.REJECTED, TransferStatus.REFUSED
+            row.bank_status = row.bank_status if is_contradicted else BankStatus.REJECTED
+            row.status = TransferStatus.REFUSED
         case Fact.NOT_EXECUTED:
             row.status = TransferStatus.REFUSED
             row.bank_reason = row.bank_reason or Fact.NOT_EXECUTED

@@ -4,7 +4,7 @@ One person asks, another asks for the same (or confirms the proposal): then it i
 after a day. What frees money always does, except in a firm of one person, where a day stands in for the second.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -124,6 +124,18 @@ def withdraw(ctx: Context, session: Session, actor: Actor, proposal_id: UUID) ->
     actor.needs_employer_role(row.organization_id, *_EMPLOYER)
     actor.needs_scope(Scope.PREPARE)
     return proposals.withdraw(session, _act_of(ctx, actor), row)
+
+
+def end_overtaken(
+    ctx: Context, session: Session, batch: PaymentBatch, transfer_ids: Collection[UUID], *, n: int
+) -> None:
+    """End what was asked about these lines of file `n`: the bank has said something else of them since."""
+    system = Act(actor=SYSTEM, now=ctx.now(), new_id=ctx.new_id)
+    for row in proposals.open_on(session, batch.employer_id, STATEMENT, batch.id) if transfer_ids else ():
+        said = said_of(_as_wanted(row))
+        named = said.transfer_ids is None or not set(transfer_ids).isdisjoint(said.transfer_ids)
+        if named and said.n in (None, n):
+            proposals.withdraw(session, system, row)
 
 
 def apply_due(ctx: Context) -> int:

@@ -7,7 +7,7 @@ import pytest
 from sqlmodel import select
 
 from app.core.database import transaction
-from app.payments import bank_reports
+from app.payments import bank_reports, two_people
 from app.payments.context import Context
 from app.payments.models import Claim, ClaimState, StatusReportRow
 from tests.payments.status_report_samples import Block, Line, Report, Why
@@ -265,6 +265,72 @@ def test_a_line_that_somebody_called_executed_and_the_bank_refused_is_a_contradi
         person.post(f"/v1/transfers/{lines_now[1]['id']}/return", {"reason": "Never paid"})
     follow_up = house.boss.post("/v1/follow-up-batches", {"transfer_ids": [lines_now[1]["id"]]}).json()
     assert [each["code"] for each in follow_up["holds"]] == ["paid_after_refusal"]  # two people look once more
+
+
+def test_what_was_asked_before_the_bank_contradicted_itself_ends(house: House, ctx: Context, clock: FakeClock) -> None:
+    """Refused, and within the day executed after all: the wish of before frees nothing, not by waiting either."""
+    batch = house.delivered()
+    upload(house.boss, on_lines(house, batch, {1: ("RJCT", "AC04")}, status="PART"))
+    (asked,) = house.boss.get("/v1/proposals").json()
+    clock.forward(hours=1)
+
+    told = upload(house.boss, on_lines(house, batch, {1: ("ACSC", "")}, status="PART")).json()
+    clock.forward(hours=25)
+
+    assert asked["waits_until"] is not None
+    assert told["contradictions"] == 1
+    assert (two_people.apply_due(ctx), house.boss.get("/v1/proposals").json()) == (0, [])
+    line = house.transfers(batch["id"])[1]
+    assert (line["status"], line["bank_status"]) == ("in_file", "contradiction")
+    assert house.boss.get("/v1/unpaid-transfers").json() == []
+
+
+@pytest.mark.parametrize("between", [[], ["accepted"]], ids=["at once", "called accepted before"])
+def test_people_who_free_a_contradiction_do_not_forget_it(house: House, clock: FakeClock, between: list[str]) -> None:
+    """Two people may say that it was refused; whoever pays the line again learns that the bank said both."""
+    second = house.second_person()
+    batch = house.delivered()
+    upload(house.boss, on_lines(house, batch, {1: ("RJCT", "AC04")}, status="PART"))
+    clock.forward(hours=1)
+    upload(house.boss, on_lines(house, batch, {1: ("ACSC", "")}, status="PART"))
+    line = house.transfers(batch["id"])[1]["id"]
+    path = f"/v1/payment-batches/{batch['id']}/statements"
+
+    for fact in between:
+        said = {"statement": fact, "reason": "The bank shows it", "transfer_ids": [line]}
+        assert house.boss.post(path, said).status_code == 201
+    said = {"statement": "refused", "reason": "The bank says so by telephone", "transfer_ids": [line]}
+    assert [person.post(path, said).status_code for person in (house.boss, second)] == [202, 201]
+    follow_up = house.boss.post("/v1/follow-up-batches", {"transfer_ids": [line]}).json()
+
+    assert [each["code"] for each in follow_up["holds"]] == ["paid_after_refusal"]
+
+
+@pytest.mark.parametrize("ended", ["refused", "executed"])
+def test_the_bank_is_heard_on_a_batch_that_ended_and_of_which_lines_were_closed(
+    house: House, clock: FakeClock, ended: str
+) -> None:
+    """A refused batch of which somebody waived a line still takes in that another one was paid, and bars paying it."""
+    second = house.second_person()
+    batch = house.delivered()
+    rows = house.transfers(batch["id"])
+    path = f"/v1/payment-batches/{batch['id']}/statements"
+    for person in (house.boss, second):
+        person.post(path, {"statement": "refused", "reason": "They say so"})
+    assert house.batch(batch["id"])["status"] == "refused"
+    closed = house.boss.post(f"/v1/transfers/{rows[0]['id']}/waiver", {"reason": "Settled in cash"})
+    assert closed.status_code == 201, closed.text
+    if ended == "executed":
+        paid = [f"/v1/transfers/{row['id']}/paid-elsewhere" for row in rows[2:]]
+        assert {house.boss.post(each, {"reason": "By hand"}).status_code for each in paid} <= {201}
+    clock.forward(hours=1)
+    follow_up = house.boss.post("/v1/follow-up-batches", {"transfer_ids": [rows[1]["id"]]}).json()
+
+    told = upload(house.boss, on_lines(house, batch, {1: ("ACSC", "")}, status="PART"))
+
+    assert (told.status_code, told.json()["contradictions"]) == (201, 1), told.text
+    assert [each["code"] for each in house.batch(follow_up["id"])["holds"]] == ["paid_after_refusal"]
+    assert house.batch(batch["id"])["status"] == "refused"
 
 
 def test_a_report_that_names_another_account_is_told_and_written_down(house: House) -> None:
