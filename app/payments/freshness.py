@@ -53,10 +53,12 @@ def ensure_fresh(ctx: Context, batch_id: UUID, *, is_acknowledged: bool) -> Sour
             )
         # What was uploaded in the place of what the source says is not what the source says.
         is_uploaded = readings.is_uploaded(session, batch.reading_id)
-        if not is_uploaded and ctx.now() - batch.source_equal_at <= FRESH_FOR:
+        # An equal reading counts for nothing once the source gave an empty document, or one that does not add up.
+        is_newest = readings.is_newest_whole(session, run.id)
+        if not is_uploaded and is_newest and ctx.now() - batch.source_equal_at <= FRESH_FOR:
             return SourceState.EQUAL
         may_ask = fetching.can_be_asked(session, run)
-    stands_in = is_acknowledged and ctx.now() - batch.source_equal_at <= STANDS_IN_FOR
+    stands_in = is_acknowledged and is_newest and ctx.now() - batch.source_equal_at <= STANDS_IN_FOR
     if not may_ask:
         fault = SourceFault(
             FaultKind.PERSON, "connection_not_usable", "", "The connection did not pass its last check, or was deleted."

@@ -27,12 +27,9 @@ from app.payments.models import (
 from app.payments.obligations import OwedLine
 from app.payments.readings import Reading
 from app.payments.transitions import tell
-from app.payments.waiting import reasons_to_wait
+from app.payments.waiting import ENDED_WITHOUT_FILE, reasons_to_wait
 
 SOURCE_CHANGED = "source_changed"
-ENDED_WITHOUT_FILE = frozenset(
-    {BatchStatus.REJECTED, BatchStatus.CANCELLED, BatchStatus.SUPERSEDED, BatchStatus.EXPIRED}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +57,12 @@ def write_batch(ctx: Context, session: Session, setting: Setting, lines: Sequenc
     run = setting.run
     earlier = session.exec(select(PaymentBatch.id, PaymentBatch.status).where(PaymentBatch.run_id == run.id)).all()
     with_file = [identifier for identifier, status in earlier if status not in ENDED_WITHOUT_FILE]
-    if earlier and not with_file and not setting.reading.offer_again:
-        return None
-    # Lines of a batch that ended without a file come back only when a person offers them again.
+    # Lines of a batch that ended without a file come back only when a person offers them again; what is new, or was
+    # corrected since, is in no batch yet.
     earlier_ids = [identifier for identifier, _ in earlier]
     in_batches = with_file if setting.reading.offer_again else earlier_ids
     taken = obligations_in(session, in_batches) | claims.held(session, [line.obligation_id for line in lines])
     fresh = [line for line in lines if line.obligation_id not in taken]
-    if with_file:
-        _compare_with_approved(ctx, session, run, lines)
     if not fresh:
         return None
     waiting = reasons_to_wait(session, run, fresh)
@@ -103,10 +97,11 @@ def judge_batch(ctx: Context, session: Session, made: NewBatch, reading: Reading
     guarding.bar(ctx, session, batch)
 
 
-def _compare_with_approved(ctx: Context, session: Session, run: PayrollRun, lines: Sequence[OwedLine]) -> None:
+def compare_with_approved(ctx: Context, session: Session, run: PayrollRun, lines: Sequence[OwedLine]) -> None:
     """Bar the hand-out of an approved batch that pays what the source lists no longer, or lists otherwise.
 
     Account and amount are what the obligation is; name and text may differ beside them. Note equality otherwise.
+    Every reading that was taken in is compared, also one that changes the pending batch of the same run.
     """
     listed = {line.obligation_id: (line.transfer.creditor_name, line.transfer.remittance_text) for line in lines}
     approved = session.exec(

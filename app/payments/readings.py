@@ -61,6 +61,17 @@ def readings_taken_in(session: Session, run_id: UUID) -> frozenset[UUID]:
     return frozenset(session.exec(taken))
 
 
+def is_newest_whole(session: Session, run_id: UUID) -> bool:
+    """Say whether the newest reading that was taken in had payments that add up: what an older one says is past."""
+    newest = (
+        select(SourceReading.outcome)
+        .where(SourceReading.run_id == run_id, col(SourceReading.outcome).not_in(_NOT_TAKEN_IN))
+        .order_by(col(SourceReading.fetched_at).desc(), col(SourceReading.id).desc())
+        .limit(1)
+    )
+    return session.exec(newest).first() == "read"
+
+
 def is_uploaded(session: Session, reading_id: UUID) -> bool:
     """Say whether a reading is a file that somebody uploaded: a source is always asked for a payment date."""
     asked = select(col(SourceReading.payment_date_asked)).where(SourceReading.id == reading_id)

@@ -59,13 +59,14 @@ def _write_lines(ctx: Context, session: Session, setting: Setting) -> _Written:
     """Write the lines of a document in a new batch or in the pending one; None when nothing differs."""
     run, row = setting.run, setting.reading.row
     lines = obligations.owed_lines(ctx, session, run, setting.reading.document, reading_id=row.id)
-    was_ever_fetched = run.state == RunState.FETCHED
+    was_ever_taken_in = run.reading_id is not None  # a run that was withdrawn since is being fetched, and has lines
     run.state, run.reason_code, run.reason, run.operation = RunState.FETCHED, None, None, None
     run.next_attempt_at, run.reading_id = None, row.id
     session.add(run)
     session.flush()
-    if was_ever_fetched:
+    if was_ever_taken_in:
         follow_left_lines(session, run.id, [line.obligation_id for line in lines])
+        making.compare_with_approved(ctx, session, run, lines)
     pending = _pending_batch(session, run.id)
     if pending is None:
         return making.write_batch(ctx, session, setting, lines)
@@ -119,6 +120,7 @@ def _doubtful(
 
 def _empty(ctx: Context, session: Session, run: PayrollRun, reading: Reading) -> ReadingOutcome:
     reading.row.outcome = "empty"
+    making.compare_with_approved(ctx, session, run, [])
     if run.state != RunState.FETCHED:
         run.state, run.reason_code = RunState.EMPTY, "no_payments"
         run.reason = "The payment document of this run holds no payments."

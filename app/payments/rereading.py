@@ -10,8 +10,8 @@ from sqlmodel import Session, col, select
 from app.payments import claims, line_rows, lines
 from app.payments.context import Context
 from app.payments.lines import Line
-from app.payments.making import ENDED_WITHOUT_FILE, Setting, obligations_in
-from app.payments.models import BatchKind, Decision, PaymentBatch, TransferStatus
+from app.payments.making import Setting, obligations_in
+from app.payments.models import BatchKind, BatchStatus, Decision, PaymentBatch, TransferStatus
 from app.payments.obligations import OwedLine
 from app.payments.waiting import GONE, reasons_to_wait
 
@@ -67,7 +67,11 @@ def rewrite_batch(
 def _of_this_batch(
     session: Session, batch: PaymentBatch, before: Container[UUID], owed: Sequence[OwedLine]
 ) -> list[OwedLine]:
-    """Return the lines that this batch has, and those that no other batch of the run has or pays."""
+    """Return the lines that this batch has, and those that no other batch of the run has or pays.
+
+    What a batch had that gave way to this one is its own; what stands in one that a person or time ended comes back
+    when a person offers it again, not by being read once more.
+    """
     others = session.exec(
         select(PaymentBatch.id, PaymentBatch.status).where(
             PaymentBatch.run_id == batch.run_id, PaymentBatch.id != batch.id
@@ -76,7 +80,7 @@ def _of_this_batch(
     counting = [
         identifier
         for identifier, status in others
-        if status not in ENDED_WITHOUT_FILE or batch.kind == BatchKind.FOLLOW_UP
+        if status != BatchStatus.SUPERSEDED or batch.kind == BatchKind.FOLLOW_UP
     ]
     taken = obligations_in(session, counting) | claims.held(session, [line.obligation_id for line in owed])
     return [line for line in owed if line.obligation_id in before or line.obligation_id not in taken]

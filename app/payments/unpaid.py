@@ -43,13 +43,6 @@ from app.payments.models import (
 from app.payments.statements import locked_line
 from app.payments.transitions import tell
 
-LEFT = (
-    TransferStatus.INVALID,
-    TransferStatus.HELD,
-    TransferStatus.EXCLUDED,
-    TransferStatus.REFUSED,
-    TransferStatus.RETURNED,
-)
 _CLOSING = {ClaimWay.ELSEWHERE: TransferStatus.PAID_ELSEWHERE, ClaimWay.WAIVED: TransferStatus.WAIVED}
 _PREPARERS = ("admin", "approver", "office_admin", "office_preparer")
 # Columns that a follow-up batch takes over from the line as it was.
@@ -130,7 +123,9 @@ def _left(employers: frozenset[UUID]) -> Any:
             PaymentBatch.status != BatchStatus.PENDING,
             PayrollRun.state == RunState.FETCHED,
             col(CreditTransfer.status).not_in((TransferStatus.IN_FILE, TransferStatus.EXECUTED)),
-            sa.or_(col(CreditTransfer.status).in_(LEFT), col(PaymentBatch.status).in_(making.ENDED_WITHOUT_FILE)),
+            sa.or_(
+                col(CreditTransfer.status).in_(waiting.LEFT), col(PaymentBatch.status).in_(waiting.ENDED_WITHOUT_FILE)
+            ),
             col(CreditTransfer.amount_cents) > 0,
             ~gone,
             ~settled,
@@ -179,8 +174,8 @@ def may_close(session: Session, actor: Actor, transfer_id: UUID) -> None:
 def _check_closable(row: CreditTransfer, batch: PaymentBatch) -> None:
     if batch.mode != LinkMode.LIVE:
         raise NotAllowedNow("This line is of a dry run; nothing is owed for it here.")
-    ended = batch.status in making.ENDED_WITHOUT_FILE or batch.status == BatchStatus.PENDING
-    if row.status not in LEFT and not (ended and row.status == TransferStatus.PAYABLE):
+    ended = batch.status in waiting.ENDED_WITHOUT_FILE or batch.status == BatchStatus.PENDING
+    if row.status not in waiting.LEFT and not (ended and row.status == TransferStatus.PAYABLE):
         raise NotAllowedNow(f"The line is {row.status}; only a line that is not paid can be closed this way.")
 
 

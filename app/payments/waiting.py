@@ -11,6 +11,16 @@ from app.payments import claims, revising
 from app.payments.models import BatchStatus, Claim, CreditTransfer, Obligation, PaymentBatch, PayrollRun, TransferStatus
 from app.payments.obligations import OwedLine
 
+ENDED_WITHOUT_FILE = frozenset(
+    {BatchStatus.REJECTED, BatchStatus.CANCELLED, BatchStatus.SUPERSEDED, BatchStatus.EXPIRED}
+)
+LEFT = (
+    TransferStatus.INVALID,
+    TransferStatus.HELD,
+    TransferStatus.EXCLUDED,
+    TransferStatus.REFUSED,
+    TransferStatus.RETURNED,
+)
 GONE = "gone_at_source"
 RUN_CHANGED = "run_changed_after_approval"
 
@@ -53,14 +63,23 @@ def _is_paying(session: Session, run_id: UUID) -> bool:
 
 
 def follow_left_lines(session: Session, run_id: UUID, present: Sequence[UUID]) -> None:
-    """Lines that earlier batches left unpaid are owed as long as the source lists them, and no longer."""
+    """Lines that earlier batches left unpaid are owed as long as the source lists them, and no longer.
+
+    Left unpaid are also those that the bank refused or sent back, and all of a batch that ended without a file.
+    """
     left = (
         sa.update(CreditTransfer)
         .where(
             col(CreditTransfer.batch_id) == col(PaymentBatch.id),
             col(PaymentBatch.run_id) == run_id,
             col(PaymentBatch.status) != BatchStatus.PENDING,
-            col(CreditTransfer.status).in_((TransferStatus.INVALID, TransferStatus.HELD, TransferStatus.EXCLUDED)),
+            sa.or_(
+                col(CreditTransfer.status).in_(LEFT),
+                sa.and_(
+                    col(CreditTransfer.status) == TransferStatus.PAYABLE,
+                    col(PaymentBatch.status).in_(ENDED_WITHOUT_FILE),
+                ),
+            ),
         )
         .execution_options(synchronize_session=False)
     )
