@@ -67,7 +67,7 @@ def write_batch(ctx: Context, session: Session, setting: Setting, lines: Sequenc
         return None
     waiting = reasons_to_wait(session, run, fresh)
     batch = _new_batch(ctx, session, setting)
-    if setting.reading.offer_again and _puts_back(session, earlier_ids, fresh):
+    if setting.reading.offer_again and puts_back(session, run.id, fresh):
         batch.edited_by = setting.reading.actor.id
     session.add(batch)
     session.flush()
@@ -75,10 +75,10 @@ def write_batch(ctx: Context, session: Session, setting: Setting, lines: Sequenc
     return NewBatch(batch, {"run_id": str(run.id), "lines": len(fresh), "after_approval": bool(with_file)})
 
 
-def _puts_back(session: Session, batch_ids: Sequence[UUID], lines: Sequence[OwedLine]) -> bool:
-    """Say whether people left out or held one of these lines in a batch that ended: offering it again puts it back."""
+def puts_back(session: Session, run_id: UUID, lines: Sequence[OwedLine]) -> bool:
+    """Say whether people left out or held one of these lines in a batch of the run: offering it again puts it back."""
     statement = select(CreditTransfer.id).where(
-        any_of(col(CreditTransfer.batch_id), batch_ids),
+        col(CreditTransfer.batch_id).in_(select(PaymentBatch.id).where(PaymentBatch.run_id == run_id)),
         any_of(col(CreditTransfer.obligation_id), [line.obligation_id for line in lines]),
         CreditTransfer.decision != Decision.PAY,
         col(CreditTransfer.hold_code).is_(None),

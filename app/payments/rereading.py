@@ -7,13 +7,13 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
-from app.payments import claims, line_rows, lines
+from app.payments import claims, line_rows, lines, making, waiting
 from app.payments.context import Context
 from app.payments.lines import Line
 from app.payments.making import Setting, obligations_in
 from app.payments.models import BatchKind, BatchStatus, Decision, PaymentBatch, TransferStatus
 from app.payments.obligations import OwedLine
-from app.payments.waiting import GONE, reasons_to_wait
+from app.payments.waiting import GONE
 
 _STAYS_AS_IT_IS = frozenset({GONE, TransferStatus.PAID_ELSEWHERE.value, TransferStatus.WAIVED.value})
 
@@ -43,7 +43,7 @@ def rewrite_batch(
     Unchanged lines keep date, account, decisions and consent. When lines did change, the caller makes a new revision.
     """
     before = {row.obligation_id: row for row in lines.of_batch(session, batch.id)}
-    mine = _of_this_batch(session, batch, before, owed)
+    mine = _of_this_batch(session, batch, setting, before, owed)
     there = [line for line in mine if line.obligation_id in before]
     added = [line for line in mine if line.obligation_id not in before]
     rewritten = _rewrite(session, setting, before, there)
@@ -58,30 +58,30 @@ def rewrite_batch(
     if not (changed or added or gone):
         return None
     if added:
-        waiting = reasons_to_wait(session, setting.run, added)
+        waits = waiting.reasons_to_wait(session, setting.run, added)
         last = max(row.position for row in before.values())
-        line_rows.insert_lines(ctx, session, batch, added, waiting, first_position=last + 1)
+        line_rows.insert_lines(ctx, session, batch, added, waits, first_position=last + 1)
+        if setting.reading.offer_again and making.puts_back(session, batch.run_id, added):
+            batch.edited_by = setting.reading.actor.id
+            session.add(batch)
     return {"changed": changed, "added": len(added), "gone": gone}
 
 
 def _of_this_batch(
-    session: Session, batch: PaymentBatch, before: Container[UUID], owed: Sequence[OwedLine]
+    session: Session, batch: PaymentBatch, setting: Setting, before: Container[UUID], owed: Sequence[OwedLine]
 ) -> list[OwedLine]:
     """Return the lines that this batch has, and those that no other batch of the run has or pays.
 
-    What a batch had that gave way to this one is its own; what stands in one that a person or time ended comes back
-    when a person offers it again, not by being read once more.
+    What a batch had that gave way to this one is its own. What stands in one that a person or time ended comes back
+    when a person offers the run again, not by being read once more.
     """
+    free = waiting.ENDED_WITHOUT_FILE if setting.reading.offer_again else {BatchStatus.SUPERSEDED}
     others = session.exec(
         select(PaymentBatch.id, PaymentBatch.status).where(
             PaymentBatch.run_id == batch.run_id, PaymentBatch.id != batch.id
         )
     )
-    counting = [
-        identifier
-        for identifier, status in others
-        if status != BatchStatus.SUPERSEDED or batch.kind == BatchKind.FOLLOW_UP
-    ]
+    counting = [identifier for identifier, status in others if status not in free or batch.kind == BatchKind.FOLLOW_UP]
     taken = obligations_in(session, counting) | claims.held(session, [line.obligation_id for line in owed])
     return [line for line in owed if line.obligation_id in before or line.obligation_id not in taken]
 
@@ -91,7 +91,7 @@ def _rewrite(
 ) -> list[_Rewritten]:
     """Write what the source says now on lines that are there; return those on which it says anything else."""
     back = [line for line in there if before[line.obligation_id].hold_code == GONE]
-    waits = reasons_to_wait(session, setting.run, back)
+    waits = waiting.reasons_to_wait(session, setting.run, back)
     rewritten = []
     for line in there:
         row = before[line.obligation_id]

@@ -1,5 +1,6 @@
 """Approvals by several people: tiers, four eyes, soft limits, programs, changed PINs, sources that do not answer."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -144,17 +145,22 @@ def test_who_offers_a_line_again_that_was_left_out_does_not_approve_it_alone(hou
     assert (mine["status"], theirs["status"]) == ("pending", "approved")
 
 
-def test_ending_a_batch_and_offering_its_run_again_is_a_putting_back(house: House) -> None:
+@pytest.mark.parametrize("corrected", [False, True], ids=["as it was", "with a corrected line that waits already"])
+def test_ending_a_batch_and_offering_its_run_again_is_a_putting_back(house: House, *, corrected: bool) -> None:
     """The new batch pays the line that people had left out: who offers it again is not its only approver."""
-    second = house.second_person()
-    batch = house.uploaded_batch()
+    second, named = house.second_person(), {"year": 2026, "period": 11, "run_number": 1}
+    batch = house.uploaded_batch(document(lines(3)), **named)
     _leave_out(house, batch)
     ended = house.boss.post(
         f"/v1/payment-batches/{batch['id']}/cancellation", {"reason": "r"}, headers={"If-Match": '"r2"'}
     )
     assert ended.status_code == 200
+    if corrected:
+        first, *others = lines(3)
+        house.upload(document([replace(first, amount="2501.00"), *others]), **named)
     run = house.boss.get("/v1/payroll-runs").json()[0]["id"]
     again = house.boss.post(f"/v1/payroll-runs/{run}/batches").json()
+    house.acknowledge_all(again)
 
     mine = house.boss.approve(again).json()
     theirs = second.approve(house.batch(again["id"])).json()

@@ -102,6 +102,9 @@ def test_what_is_corrected_after_a_rejection_is_offered_and_the_old_account_is_n
     assert [each["creditor"]["iban"] for each in house.transfers(made["id"])] == [dutch_iban(9_101)]
     refused = house.boss.post("/v1/follow-up-batches", {"transfer_ids": [old[rows[1].iban]]})
     assert (refused.status_code, refused.json()["errors"][0]["code"]) == (422, "not_unpaid")
+    whole = house.boss.post(f"/v1/payroll-runs/{batch['run']['id']}/batches").json()
+    paid = {each["creditor"]["iban"] for each in house.transfers(whole["id"]) if each["status"] == "payable"}
+    assert (whole["id"], paid, _unpaid(house)) == (made["id"], {rows[0].iban, rows[2].iban, dutch_iban(9_101)}, {})
 
 
 def test_what_the_bank_refused_and_the_source_corrected_is_no_longer_owed(house: House, clock: FakeClock) -> None:

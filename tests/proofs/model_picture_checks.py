@@ -85,11 +85,30 @@ def nobody_is_lost(model: Model) -> None:
     listed = {each["transfer"]["id"] for each in model.house.get("/v1/unpaid-transfers?limit=1000")}
     on_list = {now.lines[line_id].obligation for line_id in listed}
     assert not on_list & {claim.obligation for claim in now.held_claims()}, "a line on the unpaid list is being paid"
+    for obligation_id in on_list:
+        obligation = now.obligations[obligation_id]
+        assert not _is_gone(model, obligation), f"{obligation.cents} cents are listed as unpaid, and gone at the source"
     dry = {batch.run_id for batch in now.batches.values() if batch.mode != "live"}
     for obligation in now.obligations.values():
         if obligation.run_id in dry or obligation.id in safe | on_list or obligation.run_state != "fetched":
             continue
         assert _is_gone(model, obligation), f"nobody knows any more of {obligation.cents} cents to line {obligation.n}"
+
+
+def what_is_gone_is_not_handed_out(model: Model) -> None:
+    """An approved batch that pays what the source lists no longer was barred, until two people look."""
+    now = model.now
+    barred = {row.target for row in model.house.rows(_EVER_HELD)}
+    for batch in now.batches.values():
+        if batch.status != "approved" or batch.mode != "live" or batch.id in barred:
+            continue
+        for line in now.lines_of(batch.id):
+            obligation = now.obligations[line.obligation]
+            if line.status == "in_file" and obligation.run_state == "fetched":
+                assert not _is_gone(model, obligation), f"batch {batch.id} pays what is gone at the source, unbarred"
+
+
+_EVER_HELD = "SELECT DISTINCT target_id::text AS target FROM hold WHERE target_id IS NOT NULL"
 
 
 def _is_gone(model: Model, obligation: Row) -> bool:
@@ -98,6 +117,7 @@ def _is_gone(model: Model, obligation: Row) -> bool:
     if present is None:
         present = model.memory.present[obligation.reading_id] = _read(model, obligation.reading_id)
     accounts = {line.iban for line in model.now.lines.values() if line.obligation == obligation.id}
+    accounts = accounts or {obligation.creditor}  # in no batch at all
     return all(present[account, obligation.cents] < obligation.n for account in accounts)
 
 
@@ -120,6 +140,7 @@ OF_A_PICTURE: tuple[Callable[[Model], None], ...] = (
     sums_are_equal,
     claims_are_of_batches_with_a_file,
     nothing_offered_twice,
+    what_is_gone_is_not_handed_out,
     dry_runs_pay_nothing,
     nobody_is_lost,
 )
