@@ -484,6 +484,30 @@ def test_a_hold_on_the_employer_is_lifted_through_a_batch_that_ended(ctx: Contex
     assert house.batch(batch["id"])["holds"] == []
 
 
+def test_what_was_paid_after_the_backup_is_said_of_each_line_while_all_is_held(ctx: Context, house: House) -> None:
+    """Rejecting alone leaves the lines unpaid, to be offered again: each one is said to be paid, then it is over."""
+    batch = house.uploaded_batch()
+    restored.watch(ctx)
+    ctx.releases.path.unlink()
+    reconciling.reconcile(ctx, reason="Restored", every_employer=True)
+    paid, *others = [line["id"] for line in house.transfers(batch["id"])]
+    said = {"reason": "Paid with the file of yesterday"}
+
+    in_the_waiting_batch = house.boss.post(f"/v1/transfers/{paid}/paid-elsewhere", said)
+    fresh = house.batch(batch["id"])
+    house.boss.post(
+        f"/v1/payment-batches/{batch['id']}/rejection", said, headers={"If-Match": f'"r{fresh["revision"]}"'}
+    )
+    still_owed = [each["transfer"]["id"] for each in house.boss.get("/v1/unpaid-transfers").json()]
+    after_rejecting = [house.boss.post(f"/v1/transfers/{line}/paid-elsewhere", said) for line in others]
+
+    assert [hold["code"] for hold in fresh["holds"]] == [reconciling.PAID_MEANWHILE]
+    assert [each.status_code for each in (in_the_waiting_batch, *after_rejecting)] == [201, 201, 201]
+    assert sorted(still_owed) == sorted(others)
+    assert house.boss.get("/v1/unpaid-transfers").json() == []
+    assert house.boss.post(f"/v1/payroll-runs/{batch['run']['id']}/batches").status_code == 409
+
+
 def test_a_second_restore_still_knows_what_left_before_the_first(
     ctx: Context, database: TestDatabase, house: House
 ) -> None:
