@@ -235,6 +235,13 @@ def _add_probes(app: FastAPI, service: Service) -> None:
         return Response(generate_latest(_figures(service)) + generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 
+# Also one that has to pass its check (again) before anything is fetched through it. One that nothing is linked to yet
+# is still being set up, and nobody waits for it. No fault is written as the null of JSON, which is not NULL.
+CONNECTIONS_WITH_FAULT = (
+    "SELECT count(*) FROM connection WHERE deleted_at IS NULL AND (fault <> 'null' OR "
+    "(kind <> 'upload' AND state <> 'passed' AND EXISTS (SELECT FROM administration JOIN administration_link "
+    "ON administration_link.administration_id = administration.id WHERE administration.connection_id = connection.id)))"
+)
 _COUNTS = {
     "loonstroom_webhook_deliveries_unprocessed": (
         "Webhooks that were stored and not looked at yet",
@@ -249,8 +256,8 @@ _COUNTS = {
         "SELECT count(*) FROM payment_batch WHERE status = 'pending'",
     ),
     "loonstroom_connections_with_fault": (
-        "Connections whose last question failed",
-        "SELECT count(*) FROM connection WHERE fault IS NOT NULL AND deleted_at IS NULL",
+        "Connections whose last question failed, and linked ones that did not pass their check",
+        CONNECTIONS_WITH_FAULT,
     ),
     "loonstroom_system_holds": (
         "Holds that bar every payment of this installation",

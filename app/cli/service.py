@@ -23,7 +23,7 @@ from app.core.migrating import check_models, is_at_head
 from app.core.migrating import migrate as migrate_database
 from app.core.settings import Environment, Settings, SettingsError, load_settings, secret_files_open_to_others
 from app.jobs.working import STALLED_AFTER_SECONDS, work_alone
-from app.main import Service, create_app, create_server
+from app.main import CONNECTIONS_WITH_FAULT, Service, create_app, create_server
 from app.payments import restored
 
 _LOG = structlog.get_logger(__name__)
@@ -223,8 +223,9 @@ def _holds_fault(engine: Engine) -> str | None:
 
 
 def _connections_fault(engine: Engine) -> str | None:
-    count = _scalar(engine, "SELECT count(*) FROM connection WHERE fault IS NOT NULL AND deleted_at IS NULL")
-    return f"{count} have a fault; look at GET /v1/connections" if count else None
+    count = _scalar(engine, CONNECTIONS_WITH_FAULT)
+    told = "have a fault or did not pass their check; look at GET /v1/connections, then POST .../check"
+    return f"{count} {told}" if count else None
 
 
 def _runs_fault(engine: Engine) -> str | None:
