@@ -201,7 +201,9 @@ def _refuse_last_admin(session: Session, membership: Membership) -> None:
 def set_first_pin(session: Session, act: Act, *, user: User, pin: str, secret: bytes) -> None:
     """Set the PIN of a person who has none yet; `secret` keys it. Changing one is another, guarded act."""
     if user.pin_hash is not None:
-        raise Conflict("This person has a PIN already; only they can change it.")
+        raise Conflict(
+            "This person has a PIN already. To set another one: `user pin --reset`; it approves nothing for 24 hours."
+        )
     user.pin_hash, user.pin_set_at = hash_pin(pin, user_id=user.id, secret=secret), act.now
     session.add(user)
     for organization_id in _organizations_of(session, user.id):

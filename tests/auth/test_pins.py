@@ -1,5 +1,6 @@
 """PINs: wrong ones are few, on a token and in a day."""
 
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
@@ -8,7 +9,7 @@ from argon2.exceptions import VerifyMismatchError
 
 from app.auth import people, pins
 from app.auth.models import Scope
-from app.auth.pins import WRONG_TRIES_PER_DAY, PinAttempt, PinIncorrect, PinLocked
+from app.auth.pins import TRIES_PER_CREDENTIAL, WRONG_TRIES_PER_DAY, PinAttempt, PinIncorrect, PinLocked
 from app.core.database import transaction
 from tests.support.clock import FakeClock
 from tests.support.house import PIN, WRONG_PIN, House, act
@@ -53,6 +54,11 @@ def test_twenty_wrong_pins_in_a_day_lock_the_pin_on_every_token(house: House, to
         _try(house, tokens[0], PIN)
 
     assert "user pin" in refusal.value.detail
+    _set_pin_anew(house)
+    _try(house, tokens[0], PIN)
+
+
+def _set_pin_anew(house: House) -> None:
     with transaction(house.ctx.engine) as session:
         people.change_pin(
             session,
@@ -61,7 +67,21 @@ def test_twenty_wrong_pins_in_a_day_lock_the_pin_on_every_token(house: House, to
             pin=PIN,
             secret=house.ctx.identifier_secret,
         )
-    _try(house, tokens[0], PIN)
+
+
+def test_a_locked_token_is_replaced_and_not_opened_by_another_pin(house: House, tokens: list[UUID]) -> None:
+    """A PIN set anew would wait a day for nothing; a token in the place of the locked one approves at once."""
+    for _ in range(TRIES_PER_CREDENTIAL):
+        _guess(house, tokens[0])
+    _set_pin_anew(house)
+
+    with pytest.raises(PinLocked) as refusal:
+        _try(house, tokens[0], PIN)
+    with transaction(house.ctx.engine) as session:
+        rotated = people.rotate_token(session, act(house.ctx), token_id=tokens[0], days=30, grace=timedelta(0))
+
+    assert "token" in refusal.value.detail
+    _try(house, rotated.row.id, PIN)
 
 
 def test_wrong_pins_of_another_day_do_not_lock_the_pin(house: House, tokens: list[UUID], clock: FakeClock) -> None:

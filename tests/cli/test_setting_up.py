@@ -107,8 +107,10 @@ def test_a_pin_that_the_operator_resets_approves_nothing_for_a_day(
 
 def test_without_reset_a_pin_is_never_overwritten(house: House, terminal: Terminal, new_pin: Path) -> None:
     """The command for the first PIN does not take over somebody's approvals by accident."""
-    with pytest.raises(Conflict):
+    with pytest.raises(Conflict) as refusal:
         terminal.run("user", "pin", "--email", house.boss.email, "--pin-file", str(new_pin))
+
+    assert "`user pin --reset`" in refusal.value.detail
 
 
 def test_reset_sets_a_first_pin_without_a_wait(house: House, terminal: Terminal, new_pin: Path) -> None:
