@@ -24,7 +24,7 @@ from app.core.edge import Edge
 from app.core.exchange import BodyLimit
 from app.core.ids import new_id
 from app.core.listening import Address, Bounds, server_config
-from app.core.migrating import is_at_head
+from app.core.migrating import Standing, standing
 from app.core.rate_limits import Rate
 from app.core.release_counter import ReleaseCounter
 from app.core.resealing import sealing_name
@@ -220,9 +220,9 @@ def _add_probes(app: FastAPI, service: Service) -> None:
 
     @app.get("/readyz", tags=["probes"], responses=edge_problems() | {503: _NOT_READY})
     def readyz() -> Response:
-        """Ready: the database answers and stands at the newest migration."""
+        """Ready: the database answers and stands at the newest migration that this version knows, or at a newer one."""
         try:
-            ready, reason = is_at_head(engine), "migrations are not at head; run `migrate`"
+            ready, reason = standing(engine) is not Standing.OLDER, "migrations are not at head; run `migrate`"
         except SQLAlchemyError:
             ready, reason = False, "the database does not answer"
         return JSONResponse(

@@ -19,7 +19,7 @@ from app.cli.keys import key_use
 from app.cli.runtime import DATABASE, bring_up_to_date, built_service, database, settings
 from app.core.embedded import OWNER_ROLE, EmbeddedPostgres, bootstrap_roles
 from app.core.log import configure_logging
-from app.core.migrating import check_models, is_at_head
+from app.core.migrating import Standing, check_models, standing
 from app.core.migrating import migrate as migrate_database
 from app.core.settings import Environment, Settings, SettingsError, load_settings, secret_files_open_to_others
 from app.jobs.working import STALLED_AFTER_SECONDS, work_alone
@@ -156,13 +156,13 @@ def diagnoses(service: Service) -> Iterator[tuple[str, str | None]]:
     engine = service.context.engine
     yield "address", _address_fault(service.settings)
     try:
-        at_head = is_at_head(engine)
+        migrations = standing(engine)
     except SQLAlchemyError as error:
         yield "database", f"does not answer ({type(error).__name__}); check LOONSTROOM_DATABASE_URL"
         return
     yield "database", None
-    yield "migrations", None if at_head else "not at head; run ./run migrate"
-    if not at_head:
+    yield "migrations", _MIGRATIONS[migrations]
+    if migrations is Standing.OLDER:
         return
     yield "rights", rights_fault(engine)
     bare = _scalar(engine, "SELECT count(*) FROM history_head WHERE mac IS NULL")
@@ -173,6 +173,13 @@ def diagnoses(service: Service) -> Iterator[tuple[str, str | None]]:
     yield "workers", None if workers else "none is alive; start ./run serve or ./run worker"
     yield "connections", _connections_fault(engine)
     yield "runs", _runs_fault(engine)
+
+
+_MIGRATIONS = {
+    Standing.OLDER: "not at head; run ./run migrate",
+    Standing.AT_HEAD: None,
+    Standing.NEWER: "the database is of a newer version; start the new version here",
+}
 
 
 def _keys_fault(service: Service) -> str | None:

@@ -1,5 +1,6 @@
 """Migrations: brought to head, checked against the models, and asked for by the readiness probe."""
 
+from enum import StrEnum
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -47,11 +48,26 @@ def current_revision(owner_url: str) -> str | None:
     return found
 
 
-def is_at_head(engine: Engine) -> bool:
-    """Say whether the database stands at the newest revision that this code knows."""
+class Standing(StrEnum):
+    """How the migrations of a database stand to this code."""
+
+    OLDER = "older"
+    AT_HEAD = "at_head"
+    NEWER = "newer"
+
+
+def standing(engine: Engine) -> Standing:
+    """Say how the database stands to this code. A revision that is not known here is one of a newer version.
+
+    Migrations work with the version before, so this code goes on with it until the new version takes its place.
+    """
     with engine.connect() as connection:
         current = MigrationContext.configure(connection).get_current_revision()
-    return current == ScriptDirectory(str(SCRIPTS)).get_current_head()
+    scripts = ScriptDirectory(str(SCRIPTS))
+    if current == scripts.get_current_head():
+        return Standing.AT_HEAD
+    known = current is None or current in {script.revision for script in scripts.walk_revisions()}
+    return Standing.OLDER if known else Standing.NEWER
 
 
 def _config(connection: sa.Connection) -> Config:
