@@ -4,6 +4,7 @@ A seal is of use outside the database: there, somebody who cuts off the end of t
 given to a witness once it is committed; the log is the first one.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +21,8 @@ from app.core.database import transaction
 from app.core.history import OPERATOR, SEALED, SYSTEM, Fact, Head, HistoryActor
 
 _LOG = structlog.get_logger(__name__)
+# A sealed head is evidence, not chatter: its line is written whatever LOONSTROOM_LOG_LEVEL says of all others.
+logging.getLogger(__name__).setLevel(logging.INFO)
 # Histories with a record of an earlier day that no seal states yet.
 _DUE = sa.text(
     "SELECT head.organization_id FROM history_head head JOIN history_entry entry "

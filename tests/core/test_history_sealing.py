@@ -1,6 +1,8 @@
 """Seals: one a day for each organization that has something new, given to a witness once it is committed."""
 
 import json
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
@@ -91,6 +93,24 @@ def test_the_log_keeps_the_head_where_the_database_does_not_reach(capsys: pytest
     assert "history_sealed" in shown
     assert str(head.organization_id) in shown
     assert "ab" * 32 in shown
+
+
+@pytest.mark.parametrize("level", ["INFO", "WARNING", "CRITICAL"])
+def test_the_line_is_written_whatever_is_logged_else(level: str) -> None:
+    """Who wants a quiet log still has the heads kept: without them nobody sees an end that was cut off."""
+    script = (
+        "import structlog; from datetime import UTC, datetime; from uuid import UUID\n"
+        "from app.core.history_sealing import SealedHead, log_head; from app.core.log import configure_logging\n"
+        f"configure_logging({level!r})\n"
+        "structlog.get_logger('app.core.other').info('chatter')\n"
+        "log_head(SealedHead(organization_id=UUID(int=5), sequence=17, mac=b'm', sealed_at=datetime.now(UTC)))\n"
+    )
+
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stderr
+
+    events = [json.loads(line) for line in shown.splitlines()]
+    assert [event["event"] for event in events] == [*(["chatter"] if level == "INFO" else []), "history_sealed"]
+    assert (events[-1]["sequence"], events[-1]["mac"]) == (17, "6d")
 
 
 def test_the_tick_of_a_worker_seals(ctx: Context, clock: FakeClock) -> None:
