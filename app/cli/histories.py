@@ -22,8 +22,12 @@ from app.payments.context import Context
 from app.payments.models import Installation
 
 _organization = click.option("--organization", required=True, type=click.UUID)
+_TERMINAL = Path("-")  # standard output or input: in a container no file outlives the command
 _output = click.option(
-    "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="File to write; must not exist."
+    "--output",
+    required=True,
+    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+    help="File to write; must not exist. - is standard output.",
 )
 
 
@@ -37,15 +41,17 @@ def history() -> None:
 @click.option(
     "--expect-head",
     "expected_file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Heads that were kept elsewhere (by `history heads` or `history export`): shows an end that was cut off.",
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
+    help="Heads that were kept elsewhere (by `history heads` or `history export`): shows an end that was cut off. "
+    "- is standard input.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def verify(organization: UUID | None, expected_file: Path | None, *, as_json: bool) -> None:
     """Check every record, both chains, the seals and the heads; exit code 1 when something does not hold."""
     expected: Mapping[UUID, KnownHead] = {}
     if expected_file is not None:
-        expected = history_export.known_heads(expected_file.read_text(encoding="utf-8").splitlines())
+        kept = sys.stdin.read() if expected_file == _TERMINAL else expected_file.read_text(encoding="utf-8")
+        expected = history_export.known_heads(kept.splitlines())
     with built_service() as service, transaction(service.context.engine) as session:
         history_proof.snapshot(session)
         wanted = _organizations(session) | set(expected) if organization is None else {organization}
@@ -95,24 +101,24 @@ def _sentence(verdict: Verdict) -> str:
 @history.command("heads")
 @_output
 def heads(output: Path) -> None:
-    """Write the head of every history to a file. Keep it where nobody who manages the database can change it."""
+    """Write the head of every history. Keep it where nobody who manages the database can change it."""
     with built_service() as service, transaction(service.context.engine) as session:
         history_proof.snapshot(session)
         rows = [history_proof.head_row(session, each) for each in sorted(_organizations(session))]
         count = _write(output, (history_export.head_line(row) for row in rows if row is not None))
-    click.echo(f"Wrote {count} heads to {output}.")
+    _say_written(f"{count} heads", output)
 
 
 @history.command("export")
 @_organization
 @_output
 def export(organization: UUID, output: Path) -> None:
-    """Write a history to a file that `tools/verify_history.py` checks. It holds totals: treat it as salary data."""
+    """Write a history as `tools/verify_history.py` checks it. It holds totals: treat it as salary data."""
     with built_service() as service, transaction(service.context.engine) as session:
         history_proof.snapshot(session)
         lines = history_export.export_lines(session, organization, now=service.context.now())
         count = _write(output, lines)
-    click.echo(f"Wrote {count - 2} records to {output}.")
+    _say_written(f"{count - 2} records", output)
 
 
 @history.command("key")
@@ -122,7 +128,7 @@ def key(organization: UUID, output: Path) -> None:
     """Write the key of one organization's history for its auditor. Who has it could also make macs: keep it safe."""
     with built_service() as service, transaction(service.context.engine) as session:
         _write(output, [history_export.organization_keys_text(session, organization)])
-    click.echo(f"Wrote the key to {output}.")
+    _say_written("the key", output)
 
 
 @history.command("seal")
@@ -170,6 +176,8 @@ def _marks(ctx: Context, ours: UUID | None) -> Mapping[UUID, Mark]:
 
 def _write(path: Path, lines: Iterable[str]) -> int:
     """Write lines to a new file that only its owner reads; return how many. What fails half-way leaves no file."""
+    if path == _TERMINAL:
+        return sum(1 for line in lines if sys.stdout.write(line))
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
@@ -181,6 +189,12 @@ def _write(path: Path, lines: Iterable[str]) -> int:
     except BaseException:
         path.unlink()
         raise
+
+
+def _say_written(what: str, path: Path) -> None:
+    """Say what was written where; on standard error, when the other one holds what was written."""
+    to_terminal = path == _TERMINAL
+    click.echo(f"Wrote {what} to {'standard output' if to_terminal else path}.", err=to_terminal)
 
 
 COMMANDS = (history,)

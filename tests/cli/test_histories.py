@@ -34,9 +34,9 @@ class Command:
 
     settings: Mapping[str, str]
 
-    def __call__(self, *arguments: str) -> Result:
-        """Run it in this process."""
-        return CliRunner().invoke(history, arguments, env=self.settings)
+    def __call__(self, *arguments: str, given: str | None = None) -> Result:
+        """Run it in this process, with this on its standard input."""
+        return CliRunner().invoke(history, arguments, env=self.settings, input=given)
 
 
 @pytest.fixture
@@ -144,6 +144,37 @@ def test_an_export_and_its_key_are_what_the_checker_reads(run: Command, tmp_path
     assert "macs hold" in checked.stdout
     assert [path.stat().st_mode & 0o777 for path in (export, key)] == [0o600, 0o600]
     assert HISTORY_KEY.partition(":")[2] not in key.read_text()
+
+
+def test_in_a_container_everything_goes_through_standard_input_and_output(
+    run: Command, admin: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exactly what a file would hold, nothing said between it; and a head that was kept comes in the same way."""
+    monkeypatch.chdir(tmp_path)
+    one = ("--organization", str(FIRST), "--output")
+    files = {"heads": ("--output",), "export": one, "key": one}
+    for name, options in files.items():
+        run(name, *options, str(tmp_path / name))
+
+    printed = {name: run(name, *options, "-") for name, options in files.items()}
+    _do(admin, f"DELETE FROM history_entry WHERE organization_id = '{FIRST}' AND sequence = 3")
+    _do(
+        admin,
+        "UPDATE history_head SET (sequence, mac, hash) = (SELECT sequence, mac, hash FROM history_entry "
+        f"WHERE organization_id = '{FIRST}' AND sequence = 2) WHERE organization_id = '{FIRST}'",
+    )
+    unaware, aware = run("verify"), run("verify", "--expect-head", "-", given=printed["heads"].stdout)
+
+    for name in ("heads", "key"):
+        assert printed[name].stdout == (tmp_path / name).read_text(), name
+    assert printed["export"].stdout.splitlines()[1:] == (tmp_path / "export").read_text().splitlines()[1:]
+    assert [each.stderr for each in printed.values()] == [
+        "Wrote 2 heads to standard output.\n",
+        "Wrote 3 records to standard output.\n",
+        "Wrote the key to standard output.\n",
+    ]
+    assert not (tmp_path / "-").exists()
+    assert (unaware.exit_code, aware.exit_code) == (0, 1)
 
 
 @pytest.mark.parametrize("text", ["", "not json", '{"type":"header"}', '{"type":"head","mac":"zz","sequence":1}'])
