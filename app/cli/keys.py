@@ -13,7 +13,7 @@ from sqlmodel import Session
 
 from app.cli.runtime import built_service
 from app.core import resealing
-from app.core.crypto import new_key_text, parse_keyring
+from app.core.crypto import Keyring, new_key_text, parse_keyring
 from app.core.database import transaction
 from app.core.resealing import Rotation, SealedColumn, Tally
 from app.main import Service
@@ -27,13 +27,17 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyUse:
-    """Which key seals how much: values by column and key id, history records and running sessions by key id."""
+    """Which key seals how much: values by column and key id, history records and running sessions by key id.
+
+    `not_opening`: by column, the keys that are here by name and are not those that sealed there.
+    """
 
     current: str
     known: tuple[str, ...]
     history_current: str
     history_known: tuple[str, ...]
     values: Mapping[str, Mapping[str, int]]
+    not_opening: Mapping[str, list[str]]
     records: Mapping[str, int]
     sessions: Mapping[str, int]
 
@@ -94,11 +98,14 @@ def keys_new(name: str) -> None:
 @keys.command("status")
 @_json
 def keys_status(*, as_json: bool) -> None:
-    """Count what each key seals, and say which may be removed. Exit code 1 when a key that is needed is not here."""
+    """Count what each key seals, and say which may be removed. Exit code 1 when a key that is needed is not here.
+
+    A name says little: each key opens one value of each column as well, for another one may have the same name.
+    """
     with built_service() as service:
         use = key_use(service)
     _show(use, as_json=as_json)
-    if use.missing:
+    if use.missing or use.not_opening:
         sys.exit(1)
 
 
@@ -120,7 +127,7 @@ def keys_rotate(*, dry_run: bool, as_json: bool) -> None:
     _show(use, as_json=as_json)
     for name, rows in broken.items():
         click.echo(f"{name}: no key here opens {', '.join(str(row) for row in rows)}", err=True)
-    if broken or any(use.why_kept(key) for key in use.known if key != use.current):
+    if broken or use.not_opening or any(use.why_kept(key) for key in use.known if key != use.current):
         sys.exit(1)
 
 
@@ -134,6 +141,7 @@ def key_use(service: Service) -> KeyUse:
             history_current=history_keys.current,
             history_known=tuple(history_keys.keys),
             values=_values(session),
+            not_opening=_not_opening(session, ring),
             records=resealing.history_records_by_key(session),
             sessions=resealing.sessions_by_key(session),
         )
@@ -141,6 +149,11 @@ def key_use(service: Service) -> KeyUse:
 
 def _values(session: Session) -> Mapping[str, Mapping[str, int]]:
     return {column.name: resealing.values_by_key(session, column) for column in SEALED_COLUMNS}
+
+
+def _not_opening(session: Session, ring: Keyring) -> Mapping[str, list[str]]:
+    found = {column.name: resealing.keys_not_opening(session, column, ring) for column in SEALED_COLUMNS}
+    return {name: key_ids for name, key_ids in found.items() if key_ids}
 
 
 def _rotate(service: Service) -> Mapping[str, list[UUID]]:
@@ -172,6 +185,11 @@ def _show(use: KeyUse, *, as_json: bool) -> None:
         click.echo(f"{kind} key {key} " + (f"stays: {why}." if why else "seals nothing: it may be removed."))
     for key in use.missing:
         click.echo(f"Key {key} is needed and is not in the settings: put it back.", err=True)
+    for key, name in ((key, name) for name, key_ids in use.not_opening.items() for key in key_ids):
+        click.echo(
+            f"Key {key} is here by name, and does not open {name}: it is another key, or the value was altered.",
+            err=True,
+        )
 
 
 def _verdicts(use: KeyUse) -> Iterator[tuple[str, str, str | None]]:
@@ -190,6 +208,7 @@ def _content(use: KeyUse) -> dict[str, Any]:
         "left": use.left,
         "removable": [key for key in use.known if use.why_kept(key) is None],
         "missing": use.missing,
+        "not_opening": {name: list(key_ids) for name, key_ids in use.not_opening.items()},
         "history_current": use.history_current,
         "history_records": dict(use.records),
     }

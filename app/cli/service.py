@@ -183,9 +183,13 @@ _MIGRATIONS = {
 
 
 def _keys_fault(service: Service) -> str | None:
-    """Say which keys are needed and not in the settings. Reads the first bytes of every sealed value."""
-    missing = key_use(service).missing
-    return f"{', '.join(missing)} needed, and not in the settings; put back what was taken out" if missing else None
+    """Say which keys are needed and not in the settings, or are others. Reads the first bytes of every sealed value."""
+    use = key_use(service)
+    if use.missing:
+        return f"{', '.join(use.missing)} needed, and not in the settings; put back what was taken out"
+    if use.not_opening:
+        return f"{', '.join(use.not_opening)} does not open with the key of its name; ./run cli keys status"
+    return None
 
 
 def rights_fault(engine: Engine) -> str | None:

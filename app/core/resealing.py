@@ -14,6 +14,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy import Engine
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlmodel import Session
 
 from app.core import history
@@ -173,6 +174,27 @@ def values_by_key(session: Session, column: SealedColumn) -> Mapping[str, int]:
     for mark, count in session.execute(query):
         found[key_named_by(mark)] += count
     return found
+
+
+def keys_not_opening(session: Session, column: SealedColumn, keyring: Keyring) -> list[str]:
+    """Return the ids of keys that are here by name and do not open what a key of that name sealed in this column.
+
+    One value of each is tried: another key of the same name opens none of them.
+    """
+    rows = column.rows
+    one_of_each = (
+        sa.select(rows.c.id).where(column.is_filled).ext(distinct_on(column.mark)).order_by(column.mark, rows.c.id)
+    )
+    found = []
+    for row_id in session.execute(one_of_each).scalars().all():
+        row = session.execute(column.one(row_id)).one_or_none()
+        if row is None or (key := key_named_by(row.sealed[:MARK_BYTES])) not in keyring.keys:
+            continue
+        try:
+            keyring.open(row.sealed, Place(tenant=row.tenant, column=column.name, row=row_id))
+        except SealBroken:
+            found.append(key)
+    return sorted(found)
 
 
 def history_records_by_key(session: Session) -> Mapping[str, int]:

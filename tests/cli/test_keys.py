@@ -20,6 +20,7 @@ from pydantic import SecretStr
 from sqlalchemy import Engine
 
 from app.cli.keys import keys
+from app.cli.service import doctor
 from app.core.crypto import Keyring, Place, SealBroken, new_key_text, parse_keyring
 from app.core.database import transaction
 from app.core.history_chain import parse_history_keys
@@ -292,6 +293,23 @@ def test_a_key_that_is_needed_and_gone_is_named(town: Connected, operator: Opera
     assert "Key k1 is needed and is not in the settings: put it back." in status.stderr
     assert "payment_file.content: no key here opens" in turned.stderr
     assert operator.status(operator.old_key)["values"] == before
+    assert town.batches()
+
+
+def test_another_key_of_the_same_name_is_no_key(town: Connected, operator: Operator) -> None:
+    """With the secrets of another installation every name fits and nothing opens: told by name, in each column."""
+    other = new_key_text("k1")
+
+    right, wrong = (operator.types("status", key_texts=(each,)) for each in (operator.old_key, other))
+    turned = operator.types("rotate", key_texts=(other,))
+
+    assert (right.exit_code, right.stderr) == (0, "")
+    assert (wrong.exit_code, turned.exit_code) == (1, 1)
+    for name in (column.name for column in SEALED_COLUMNS):
+        assert f"Key k1 is here by name, and does not open {name}: it is another key" in wrong.stderr
+    assert operator.status(other)["not_opening"] == {column.name: ["k1"] for column in SEALED_COLUMNS}
+    told = CliRunner().invoke(doctor, env=operator.settings(other)).output
+    assert "connection.secret, " in next(line for line in told.splitlines() if line.startswith("keys"))
     assert town.batches()
 
 
