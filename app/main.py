@@ -245,7 +245,10 @@ CONNECTIONS_WITH_FAULT = (
 _COUNTS = {
     "loonstroom_webhook_deliveries_unprocessed": (
         "Webhooks that were stored and not looked at yet",
-        "SELECT count(*) FROM webhook_delivery WHERE processed_at IS NULL",
+        (  # nobody looks at those of a connection that ended
+            "SELECT count(*) FROM webhook_delivery JOIN connection ON connection.id = webhook_delivery.connection_id "
+            "WHERE processed_at IS NULL AND deleted_at IS NULL"
+        ),
     ),
     "loonstroom_payroll_runs_failed": (
         "Runs that a person must look at",
