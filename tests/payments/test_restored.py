@@ -371,6 +371,37 @@ def test_without_its_own_counter_nothing_leaves(ctx: Context, house: House, spoi
     assert get_file(house, batch["id"]).status_code == 200
 
 
+def test_a_machine_that_is_reconciled_before_its_first_start_holds_nothing(ctx: Context, house: House) -> None:
+    """Its own counter begins there and then; started first, it would put the whole installation on hold."""
+    batch = house.approved()
+    restored.watch(ctx)
+    ctx.releases.path.unlink()
+
+    done = reconciling.reconcile(ctx, reason="Another machine", nothing_restored=True)
+
+    assert (done.lifted, done.employers) == ([], [])
+    assert restored.watch(ctx).fault is None
+    assert house.batch(batch["id"])["holds"] == []
+    assert get_file(house, batch["id"]).status_code == 200
+
+
+def test_a_counter_that_was_put_back_still_needs_a_word(ctx: Context, house: House) -> None:
+    """The hold stands after the file is back; the operator says that the database was not set back."""
+    batch = house.approved()
+    restored.watch(ctx)
+    kept = ctx.releases.path.read_bytes()
+    ctx.releases.path.unlink()
+    restored.watch(ctx)
+    ctx.releases.path.write_bytes(kept)
+
+    assert restored.watch(ctx).fault is None
+    assert codes(get_file(house, batch["id"])) == [Fault.LOST]
+    with pytest.raises(Invalid, match="--nothing-was-restored"):
+        reconciling.reconcile(ctx, reason="Found the file")
+    assert reconciling.reconcile(ctx, reason="Found the file", nothing_restored=True).lifted == [Fault.LOST]
+    assert get_file(house, batch["id"]).status_code == 200
+
+
 def test_when_nobody_knows_what_is_missing_everybody_looks(ctx: Context, house: House, other_house: House) -> None:
     """A lost counter beside a restored database: each employer waits for two of its own people."""
     batch = house.approved()
