@@ -39,6 +39,7 @@ _EXAMPLE_WORDS = (
 _TEXT = frozenset(string.printable.encode())
 _LIST = Path(__file__).with_name("example_secrets.txt")
 _NEW = "make a new one with `./run cli keys new`"
+_NEW_IN_ADDRESS = "choose a long random one of letters and digits"  # others mean something in an address
 
 
 def production_faults(secrets: Mapping[str, str | None]) -> list[str]:
@@ -80,11 +81,12 @@ def _passwords(address: str) -> list[str]:
 
 def _fault(name: str, value: bytes) -> str | None:
     if name.endswith("_url") and len(value) < SHORTEST_PASSWORD:
-        return f"holds a password of fewer than {SHORTEST_PASSWORD} characters; choose a long random one"
+        return f"holds a password of fewer than {SHORTEST_PASSWORD} characters; {_NEW_IN_ADDRESS}"
+    new = _NEW_IN_ADDRESS if name.endswith("_url") else _NEW
     if is_example(value):
-        return f"looks like an example: it stands in the source code of Loonstroom; {_NEW}"
+        return f"looks like an example: it stands in the source code of Loonstroom; {new}"
     weakness = weakness_of_key(value) if name in KEYRINGS else weakness_of_text(value.decode())
-    return None if weakness is None else f"looks like an example: {weakness}; {_NEW}"
+    return None if weakness is None else f"looks like an example: {weakness}; {new}"
 
 
 def _shared(given: Mapping[str, str]) -> Iterator[str]:

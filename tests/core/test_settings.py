@@ -158,8 +158,12 @@ def test_a_key_that_a_person_made_up_is_refused(name: str, value: bytes) -> None
 def test_a_text_that_a_person_made_up_is_refused(value: str) -> None:
     """Sentences, words of examples, counting and repetition are no secrets, as identifier key or as password."""
     address = f"postgresql://loonstroom_app:{quote(value, safe='')}@db/loonstroom"
-    for name, text in (("LOONSTROOM_IDENTIFIER_KEY", value), ("LOONSTROOM_DATABASE_URL", address)):
-        with pytest.raises(SettingsError, match=f"{name} looks like an example") as caught:
+    for name, text, remedy in (
+        ("LOONSTROOM_IDENTIFIER_KEY", value, "`./run cli keys new`"),
+        # What that command prints has signs that mean something in an address.
+        ("LOONSTROOM_DATABASE_URL", address, "choose a long random one of letters and digits"),
+    ):
+        with pytest.raises(SettingsError, match=f"{name} looks like an example: .*; .*{remedy}") as caught:
             load_settings({**GOOD, name: text})
         assert value not in str(caught.value)
 

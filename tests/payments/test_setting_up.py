@@ -7,9 +7,12 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.auth.models import OrganizationKind, Role
+from app.main import Service, create_app
 from app.payments import two_people
 from app.payments.context import Context
+from tests.contracts.fake_source import FakePayroll
 from tests.support.clock import FakeClock
+from tests.support.connected import connect
 from tests.support.house import (
     ACCOUNT_IBAN,
     SECOND_IBAN,
@@ -295,3 +298,24 @@ def test_a_rotated_webhook_address_works_for_a_grace_time(house: House, clock: F
     after = [house.client.post(path).status_code for path in (old, new)]
 
     assert (during, after) == ([202, 202], [404, 202])
+
+
+def test_without_a_grace_time_a_leaked_webhook_address_ends_with_its_replacement(
+    house: House, payroll: FakePayroll, service: Service
+) -> None:
+    """How an operator ends one at once: the setting, a restart, and then another address; in every process."""
+    connected = connect(house, payroll)
+    policy = replace(house.ctx.policy, webhook_token_grace_hours=0)
+    restarted = create_app(replace(service, context=replace(house.ctx, policy=policy)), with_worker=False)
+    assert connected.webhook(run_id=1).status_code == 202
+
+    with TestClient(restarted) as client:
+        boss = replace(house.boss, client=client)
+        new = boss.post(f"/v1/connections/{connected.connection_id}/webhook-token").json()["webhook_url"]
+        answers = [
+            each.post(path, json={"run_id": 1}).status_code
+            for path in (connected.webhook_path, new.replace("http://127.0.0.1:8000", ""))
+            for each in (client, house.client)
+        ]
+
+    assert answers == [404, 404, 202, 202]
