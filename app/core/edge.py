@@ -8,7 +8,6 @@ because the path of a webhook is a secret.
 
 import re
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import uuid4
@@ -21,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.core.errors import AddressTooLong, AppError, BadRequest, HeadersTooLarge, InternalError, TooManyConnections
 from app.core.exchange import CROWDED, BodyLimit, Exchange
+from app.core.log import frames_of
 
 MAXIMUM_ADDRESS_BYTES = 8 * 1024
 MAXIMUM_HEADER_BYTES = 32 * 1024
@@ -85,7 +85,7 @@ class Edge:
         except ClientDisconnect:
             return  # nobody is there to hear an answer
         except Exception as error:  # noqa: BLE001 - the outermost of ours: nothing but an answer may pass it
-            _LOG.error("unforeseen_error", error=type(error).__name__, at=_frames(error))
+            _LOG.error("unforeseen_error", error=type(error).__name__, at=frames_of(error))
             if exchange.status is None:
                 problem = InternalError("The request failed; it was logged with its request id.")
                 await self._render(problem)(scope, exchange.receive, exchange.send)
@@ -113,14 +113,6 @@ def _misread(scope: Scope) -> BadRequest | None:
     if any(_HOST.fullmatch(host) is None for host in headers.getlist("host")):
         return BadRequest("Send a Host header with a name or address, and perhaps a port.")
     return None
-
-
-def _frames(error: BaseException) -> list[str]:
-    """Return where an error came from. Its message stays out: it may hold what a person earns."""
-    return [
-        f"{frame.filename.rpartition('site-packages/')[2]}:{frame.lineno} {frame.name}"
-        for frame in traceback.extract_tb(error.__traceback__)[-8:]
-    ]
 
 
 def _log(seen: _Seen) -> None:

@@ -7,6 +7,7 @@ an IBAN or one of our tokens is masked on its way out.
 import logging
 import re
 import sys
+import traceback
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
@@ -82,3 +83,11 @@ def mask(text: str) -> str:
     text = _TOKEN.sub(r"\1_***", text)
     text = _WEBHOOK_PATH.sub("/client/***/", text)
     return _IBAN.sub("IBAN***", text)
+
+
+def frames_of(error: BaseException) -> list[str]:
+    """Return where an error came from. Its message stays out: it may hold what a person earns."""
+    return [
+        f"{frame.filename.rpartition('site-packages/')[2]}:{frame.lineno} {frame.name}"
+        for frame in traceback.extract_tb(error.__traceback__)[-8:]
+    ]

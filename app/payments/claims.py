@@ -177,8 +177,11 @@ def close(
 ) -> None:
     """Claim an obligation as settled without a file: paid by other means, or not owed. `AlreadyClaimed` otherwise.
 
-    The same unique index that keeps two files from paying one obligation keeps a file from paying this one.
+    The same unique index that keeps two files from paying one obligation keeps a file from paying this one. An
+    obligation of zero or less takes no claim: it can never be paid.
     """
+    if row.amount_cents <= 0:
+        return
     attempt = next_attempts(session, [row.obligation_id])[row.obligation_id]
     values = _claim_values(row, batch, now=now, new_id=new_id)
     values |= {"state": ClaimState.SPENT, "way": way, "attempt": attempt}

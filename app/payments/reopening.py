@@ -39,6 +39,7 @@ from app.payments.models import (
 from app.payments.transitions import Action, Move, authorise, move, tell
 
 FILE_WITHDRAWN = "file_withdrawn"
+_CLOSED = (TransferStatus.PAID_ELSEWHERE, TransferStatus.WAIVED)
 
 
 def recall_approval(ctx: Context, session: Session, actor: Actor, batch_id: UUID) -> PaymentBatch:
@@ -195,14 +196,17 @@ def _follow_last_reading(ctx: Context, session: Session, batch: PaymentBatch, ru
 
 def _leave_out_what_is_paid(session: Session, batch: PaymentBatch) -> None:
     """Leave out what another batch pays by now, or what was closed, whatever the source says of it."""
+    is_held = sa.exists().where(
+        col(Claim.obligation_id) == col(CreditTransfer.obligation_id), col(Claim.state).in_(claims.HELD_STATES)
+    )
+    # A line of zero or less is closed without a claim.
+    is_closed = col(CreditTransfer.status).in_(_CLOSED)
     rows = session.exec(
-        select(CreditTransfer)
-        .join(Claim, col(Claim.obligation_id) == col(CreditTransfer.obligation_id))
-        .where(CreditTransfer.batch_id == batch.id, col(Claim.state).in_(claims.HELD_STATES))
+        select(CreditTransfer).where(CreditTransfer.batch_id == batch.id, sa.or_(is_held, is_closed))
     ).all()
     for row in rows:
         row.decision = Decision.EXCLUDE
-        if row.status in (TransferStatus.PAID_ELSEWHERE, TransferStatus.WAIVED):
+        if row.status in _CLOSED:
             row.hold_code = row.status
         else:
             row.decision_reason = row.decision_reason or "Another batch pays this line."

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
+from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
 from app.auth import people, proposals
@@ -22,6 +23,7 @@ from app.core.clock import amsterdam_date
 from app.core.database import transaction
 from app.core.errors import AppError, Conflict, NotFound, Unavailable
 from app.core.history import SYSTEM, HistoryActor
+from app.core.log import frames_of
 from app.payments import accounts, connections, holds, policies, releasing, reopening, retention, statements
 from app.payments.accounts import Confirmation
 from app.payments.context import Context
@@ -157,9 +159,29 @@ def _expire_one(ctx: Context, proposal_id: UUID) -> None:
             proposals.expire(session, Act(actor=SYSTEM, now=ctx.now(), new_id=ctx.new_id), proposal_id)
     except Unavailable as error:
         _LOG.warning("proposal_not_expired", proposal_id=str(proposal_id), code=error.code)
+    except DBAPIError as error:
+        _LOG.error(
+            "proposal_not_expired", proposal_id=str(proposal_id), error=type(error).__name__, at=frames_of(error)
+        )
 
 
 def _apply_one(ctx: Context, proposal_id: UUID) -> bool:
+    """Each by itself: what cannot be done now waits on, the next tick tries again, and what is due of others is done.
+
+    Of what the database refuses only the kind is told: its words may repeat what it refused.
+    """
+    try:
+        return _apply_or_end(ctx, proposal_id)
+    except Unavailable as error:
+        _LOG.warning("proposal_not_applied", proposal_id=str(proposal_id), code=error.code)
+    except DBAPIError as error:
+        _LOG.error(
+            "proposal_not_applied", proposal_id=str(proposal_id), error=type(error).__name__, at=frames_of(error)
+        )
+    return False
+
+
+def _apply_or_end(ctx: Context, proposal_id: UUID) -> bool:
     system = Act(actor=SYSTEM, now=ctx.now(), new_id=ctx.new_id)
     try:
         with transaction(ctx.engine) as session:
@@ -173,10 +195,8 @@ def _apply_one(ctx: Context, proposal_id: UUID) -> bool:
                 return False
             kind.apply(ctx, session, wanted, proposals.proposer(session, row))
             return True
-    except Unavailable as error:
-        # Nothing is known of what it was about; the next tick tries again, and what else time brings goes on.
-        _LOG.warning("proposal_not_applied", proposal_id=str(proposal_id), code=error.code)
-        return False
+    except Unavailable:
+        raise  # nothing is known of what it was about
     except AppError:
         # What it was about has changed since: it can no longer be done, and the history says that it ended.
         with transaction(ctx.engine) as session:

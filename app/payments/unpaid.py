@@ -141,7 +141,7 @@ def close_line(
     """Say that a line was paid by other means, or is not owed: it leaves the list and can be paid by no batch."""
     may_close(session, actor, transfer_id)
     row, batch = locked_line(session, transfer_id)
-    _check_closable(row, batch)
+    _check_closable(row, batch, way)
     _refuse_waiting_elsewhere(session, row)
     claims.close(session, batch, row, way=way, now=ctx.now(), new_id=ctx.new_id)
     row.status, row.decision_reason = _CLOSING[way], reason
@@ -171,12 +171,17 @@ def may_close(session: Session, actor: Actor, transfer_id: UUID) -> None:
     actor.needs_scope(Scope.PREPARE)
 
 
-def _check_closable(row: CreditTransfer, batch: PaymentBatch) -> None:
+def _check_closable(row: CreditTransfer, batch: PaymentBatch, way: ClaimWay) -> None:
     if batch.mode != LinkMode.LIVE:
         raise NotAllowedNow("This line is of a dry run; nothing is owed for it here.")
     ended = batch.status in waiting.ENDED_WITHOUT_FILE or batch.status == BatchStatus.PENDING
     if row.status not in waiting.LEFT and not (ended and row.status == TransferStatus.PAYABLE):
         raise NotAllowedNow(f"The line is {row.status}; only a line that is not paid can be closed this way.")
+    if row.amount_cents <= 0 and way is not ClaimWay.WAIVED:
+        raise NotAllowedNow(
+            "A line of zero or less is no payment, so it was not paid elsewhere either. Say that it is not owed "
+            "(POST .../waiver), with what became of it as the reason."
+        )
 
 
 def _refuse_waiting_elsewhere(session: Session, row: CreditTransfer) -> None:

@@ -1,20 +1,25 @@
 """What frees money takes two people; what sets up takes two, or a day."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 import pytest
+import sqlalchemy as sa
 from fastapi.testclient import TestClient
+from sqlmodel import Session
+from structlog.testing import capture_logs
 
 from app.auth import people
 from app.auth.models import Role
 from app.auth.proposals import Proposal
 from app.core.database import transaction
 from app.core.errors import Conflict
-from app.payments import holds, policies, retention, two_people
+from app.payments import holds, policies, reopening, retention, syncing, two_people
 from app.payments.context import Context
 from app.payments.models import PaymentBatch
+from app.payments.tasks import TickIncomplete, work
 from tests.support.clock import FakeClock
 from tests.support.house import House, Person, act, add_account, document, lines, link
 from tests.support.waiting import until_somebody_waits
@@ -634,3 +639,98 @@ def test_a_late_line_that_a_follow_up_pays_is_not_set_free_in_its_first_batch(ho
 
     assert [(each.status_code, each.json()["code"]) for each in answers] == [(409, "already_claimed")] * 2
     assert answers[0].json()["payment_batch_id"] == follow_up
+
+
+def _corrected(house: House, nothing: str) -> tuple[dict[str, Any], str, Any]:
+    """Approve a run in which one line pays nothing, and read it again with that line as it should be.
+
+    Return the batch of the late line, the path that sets it free, and the line of nothing.
+    """
+    run = {"year": 2026, "period": 11, "run_number": 1}
+    first, second = lines(2)
+    approved = house.approved(document([first, replace(second, amount=nothing)]), **run)
+    late = house.upload(document([first, replace(second, amount="1800.00")]), **run).json()["payment_batch_ids"][-1]
+    (wrong,) = [each for each in house.transfers(approved["id"]) if each["status"] == "invalid"]
+    (corrected,) = house.transfers(late)
+    return house.batch(late), _path({"id": late}, f"transfers/{corrected['id']}/release"), wrong
+
+
+@pytest.mark.parametrize("amount", ["0.00", "-12.50"])
+def test_a_late_line_replaces_one_of_nothing_or_less(house: House, amount: str) -> None:
+    """What stood there by mistake is closed as not owed, and the corrected line is paid."""
+    second = house.second_person()
+    late, path, wrong = _corrected(house, amount)
+    body = {"reason": "Corrected", "replaces": wrong["id"], "additional": False}
+
+    asked, done = (person.post(path, body) for person in (house.boss, second))
+
+    assert (asked.status_code, done.status_code) == (202, 201), done.text
+    assert house.batch(late["id"])["counts"] == {"payable": 1}
+    assert house.boss.get(f"/v1/payment-batches/{_batch_before(house, late)}").json()["counts"]["waived"] == 1
+
+
+def _batch_before(house: House, late: dict[str, Any]) -> str:
+    (found,) = [each["id"] for each in house.boss.get("/v1/payment-batches").json() if each["id"] != late["id"]]
+    return str(found)
+
+
+def test_a_firm_of_one_person_replaces_a_line_of_nothing_after_a_day(
+    house: House, ctx: Context, clock: FakeClock
+) -> None:
+    """The tick does it, and what comes after it."""
+    late, path, wrong = _corrected(house, "0.00")
+    house.boss.post(path, {"reason": "Corrected", "replaces": wrong["id"], "additional": False})
+    clock.forward(hours=25)
+
+    work(ctx).tick()
+
+    assert house.batch(late["id"])["counts"] == {"payable": 1}
+    assert "history.sealed" in house.events()
+
+
+def test_a_proposal_that_the_database_refuses_stops_no_other(
+    house: House, other_house: House, ctx: Context, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What nobody foresaw of one employer is told in the log, by its kind alone; that of others is done."""
+    mine, theirs = (_handed_out(each)["id"] for each in (house, other_house))
+    for each, batch in ((house, mine), (other_house, theirs)):
+        each.boss.post(_path({"id": batch}, "withdrawals"), {"reason": "Not read in."})
+    clock.forward(hours=25)
+    withdraw = reopening.withdraw_file
+
+    def refused(ctx: Context, session: Session, batch_id: UUID, *more: Any, **named: Any) -> PaymentBatch:
+        if str(batch_id) == mine:
+            session.execute(sa.text("UPDATE payment_batch SET revision = 0 WHERE id = :id"), {"id": batch_id})
+        return withdraw(ctx, session, batch_id, *more, **named)
+
+    with monkeypatch.context() as patched, capture_logs() as logs:
+        patched.setattr(reopening, "withdraw_file", refused)
+        work(ctx).tick()
+    meanwhile = [house.batch(mine)["status"], other_house.batch(theirs)["status"]]
+    work(ctx).tick()
+
+    told = [each for each in logs if each["event"] == "proposal_not_applied"]
+    assert [(each["error"], "revision" in str(each)) for each in told] == [("IntegrityError", False)]
+    assert meanwhile == ["approved", "pending"]
+    assert house.batch(mine)["status"] == "pending"
+
+
+def test_a_part_of_the_tick_that_fails_stops_no_other(
+    ctx: Context, house: House, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Polls that fail keep nothing from being done or sealed; the log names the part, and the tick has failed."""
+    batch = _handed_out(house)
+    house.boss.post(_path(batch, "withdrawals"), {"reason": "Not read in."})
+    clock.forward(hours=25)
+
+    def fails(_: Context) -> None:
+        raise ValueError("NL91ABNA0417164300")
+
+    monkeypatch.setattr(syncing, "tick", fails)
+    with capture_logs() as logs, pytest.raises(TickIncomplete, match=r"^poll$"):
+        work(ctx).tick()
+
+    told = [each for each in logs if each["event"] == "tick_part_failed"]
+    assert [(each["part"], each["error"], "ABNA" in str(each)) for each in told] == [("poll", "ValueError", False)]
+    assert house.batch(batch["id"])["status"] == "pending"
+    assert "history.sealed" in house.events()

@@ -1,7 +1,9 @@
 """Good lines go, bad lines wait, and none of them is forgotten or paid twice."""
 
+from dataclasses import replace
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 
 from app.core.database import transaction
@@ -171,6 +173,30 @@ def test_a_pending_line_that_is_closed_leaves_the_batch(house: House) -> None:
 
     assert (after["revision"], after["counts"]) == (2, {"paid_elsewhere": 1, "payable": 2})
     assert house.batch(batch["id"])["counts"] == {"paid_elsewhere": 1, "payable": 2}
+    assert house.boss.approve(house.batch(batch["id"])).json()["number_of_transactions"] == 2
+
+
+@pytest.mark.parametrize("amount", ["0.00", "-12.50"])
+@pytest.mark.parametrize("is_pending", [True, False])
+def test_a_line_of_nothing_or_less_is_waived_and_was_never_paid(house: House, amount: str, *, is_pending: bool) -> None:
+    """Not owed takes no claim, because nothing can pay it; it stays closed when its batch is recalled."""
+    batch = house.uploaded_batch(document([*lines(2), replace(lines(3)[2], amount=amount)]))
+    if not is_pending:
+        house.boss.approve(batch)
+    line = house.transfers(batch["id"])[2]["id"]
+
+    elsewhere = house.boss.post(f"/v1/transfers/{line}/paid-elsewhere", {"reason": "Settled in cash"})
+    waived = house.boss.post(f"/v1/transfers/{line}/waiver", {"reason": "Settled in cash"})
+    again = house.boss.post(f"/v1/transfers/{line}/waiver", {"reason": "again"})
+    counts = house.batch(batch["id"])["counts"]
+    if not is_pending:
+        house.boss.call("DELETE", f"/v1/payment-batches/{batch['id']}/approvals/mine")
+
+    assert (elsewhere.status_code, elsewhere.json()["code"]) == (409, "not_allowed_now")
+    assert "/waiver" in elsewhere.json()["detail"]
+    assert (waived.status_code, waived.json()["status"], again.status_code) == (201, "waived", 409)
+    assert counts == {"payable" if is_pending else "in_file": 2, "waived": 1}
+    assert house.batch(batch["id"])["counts"] == {"payable": 2, "waived": 1}
     assert house.boss.approve(house.batch(batch["id"])).json()["number_of_transactions"] == 2
 
 
