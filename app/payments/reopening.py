@@ -144,6 +144,7 @@ def withdraw_file(
     for row in rows:
         row.status, row.decision = TransferStatus.EXCLUDED, Decision.EXCLUDE
         row.decision_reason, row.hold_code = reason, FILE_WITHDRAWN
+        row.file_n = row.payment_information_id = None  # the next file may have this number
         session.add(row)
     details = {"reason": reason, "file": n, "lines": len(rows)}
     progress.settle(ctx, session, batch, event="file.withdrawn", actor=actor, details=details)
@@ -218,10 +219,16 @@ def void_files(ctx: Context, session: Session, batch: PaymentBatch, fact: str) -
     """Mark the files of a batch void, take its lines out of them and release its claims."""
     _void(ctx, session, live_files(session, batch.id), fact)
     claims.release(session, batch.id, fact=fact, now=ctx.now())
+    is_in_file = col(CreditTransfer.status) == TransferStatus.IN_FILE
+    # Also those that are not paid by it any more: the next file may have its number, and the bank does not mean them.
     session.execute(
         sa.update(CreditTransfer)
-        .where(col(CreditTransfer.batch_id) == batch.id, col(CreditTransfer.status) == TransferStatus.IN_FILE)
-        .values(status=TransferStatus.PAYABLE, file_n=None, payment_information_id=None)
+        .where(col(CreditTransfer.batch_id) == batch.id, sa.or_(is_in_file, col(CreditTransfer.file_n).is_not(None)))
+        .values(
+            status=sa.case((is_in_file, TransferStatus.PAYABLE.value), else_=col(CreditTransfer.status)),
+            file_n=None,
+            payment_information_id=None,
+        )
     )
     session.expire_all()
 

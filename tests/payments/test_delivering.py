@@ -11,6 +11,7 @@ from app.main import create_app
 from app.payments import bank_profiles, delivering, two_people
 from app.payments.context import Context
 from app.payments.ports import ChannelAnswer, ChannelOutcome
+from tests.payments.status_report_samples import Report, Why
 from tests.support.clock import FakeClock
 from tests.support.house import SECOND_IBAN, House, add_account, document, lines
 
@@ -336,6 +337,45 @@ def test_one_file_of_several_is_withdrawn_alone(house: House, small_bank: None) 
     assert (after["status"], [each["n"] for each in after["files"]]) == ("approved", [1, 3])
     assert len(house.boss.get("/v1/unpaid-transfers").json()) == 3
     assert after["counts"] == {"in_file": 4, "excluded": 3}
+
+
+@pytest.mark.parametrize("is_refused", [False, True])
+def test_lines_of_a_withdrawn_file_are_no_part_of_the_file_with_its_number(
+    house: House, small_bank: None, *, is_refused: bool
+) -> None:
+    """All three files are withdrawn, one by one; of what the bank says of the next file they hear nothing."""
+    batch = _split_batch(house)
+    second = house.second_person()
+    path = f"/v1/payment-batches/{batch['id']}"
+    for n in (1, 2, 3):
+        house.boss.get(f"{path}/files/{n}")
+    for n in (1, 2, 3):
+        for person in (house.boss, second):
+            person.post(f"{path}/withdrawals", {"reason": "Never read in.", "file": n})
+    left_out = [line["file"] for line in house.transfers(batch["id"]) if line["status"] == "excluded"]
+    house.acknowledge_all(house.batch(batch["id"]))
+    assert second.approve(house.batch(batch["id"])).json()["status"] == "approved"
+    house.boss.get(f"{path}/files/1")
+    after = house.batch(batch["id"])
+    assert _say(house, after, file=1).status_code == 201
+    total, status = after["control_sum"]["amount"], "RJCT" if is_refused else "ACSC"
+    why = [Why(code="AC04")] if is_refused else []
+    report = Report(
+        original_message_id=after["file"]["message_id"], status=status, reasons=why, count="1", total=total
+    ).bytes()
+
+    told = [
+        person.call("POST", "/v1/status-reports", content=report, headers={"Content-Type": "application/xml"}).json()
+        for person in (house.boss, second)
+    ]
+
+    assert told[0]["lines"] == ({"rejected": 1} if is_refused else {"settled": 1})
+    assert told[1]["batch"]["status"] == ("refused" if is_refused else "executed")
+    assert told[1]["batch"]["attention"] == []
+    assert left_out == [None] * 6
+    assert [line["bank_status"] for line in house.transfers(batch["id"]) if line["status"] == "excluded"] == [
+        "none"
+    ] * 6
 
 
 def test_a_file_that_stayed_here_while_another_left_is_withdrawn(
