@@ -27,9 +27,12 @@ from app.payments.models import (
 from app.payments.obligations import OwedLine
 from app.payments.readings import Reading
 from app.payments.transitions import tell
-from app.payments.waiting import ENDED_WITHOUT_FILE, reasons_to_wait
+from app.payments.waiting import reasons_to_wait
 
 SOURCE_CHANGED = "source_changed"
+ENDED_WITHOUT_FILE = frozenset(
+    {BatchStatus.REJECTED, BatchStatus.CANCELLED, BatchStatus.SUPERSEDED, BatchStatus.EXPIRED}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import declared_attr, deferred
 from sqlmodel import Field, SQLModel
 
@@ -356,6 +357,12 @@ class PayrollRun(SQLModel, table=True):
     next_attempt_at: datetime | None = moment(default=None)
     payment_date_asked: date | None = None
     reading_id: UUID | None = None
+    # Obligations that the newest reading lists no longer: nobody is asked to pay them any more.
+    unlisted: list[UUID] = Field(
+        default_factory=list,
+        sa_type=ARRAY(sa.Uuid),
+        sa_column_kwargs={"server_default": sa.text("'{}'")},
+    )
 
 
 class RunIdentity(SQLModel, table=True):

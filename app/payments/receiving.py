@@ -20,7 +20,7 @@ from app.payments.models import AdministrationLink, BatchStatus, PaymentBatch, P
 from app.payments.readings import Reading, ReadingOutcome, leave_out
 from app.payments.retention import Erased
 from app.payments.totals import lines_hash, totals_problems
-from app.payments.waiting import follow_left_lines
+from app.payments.waiting import follow_left_lines, unlisted
 
 
 def take_in(ctx: Context, session: Session, run_id: UUID, reading: Reading) -> ReadingOutcome:
@@ -62,10 +62,12 @@ def _write_lines(ctx: Context, session: Session, setting: Setting) -> _Written:
     was_ever_taken_in = run.reading_id is not None  # a run that was withdrawn since is being fetched, and has lines
     run.state, run.reason_code, run.reason, run.operation = RunState.FETCHED, None, None, None
     run.next_attempt_at, run.reading_id = None, row.id
+    present = [line.obligation_id for line in lines]
+    run.unlisted = unlisted(session, run.id, present) if was_ever_taken_in else []
     session.add(run)
     session.flush()
     if was_ever_taken_in:
-        follow_left_lines(session, run.id, [line.obligation_id for line in lines])
+        follow_left_lines(session, run.id, present)
         making.compare_with_approved(ctx, session, run, lines)
     pending = _pending_batch(session, run.id)
     if pending is None:

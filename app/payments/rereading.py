@@ -75,7 +75,7 @@ def _of_this_batch(
     What a batch had that gave way to this one is its own. What stands in one that a person or time ended comes back
     when a person offers the run again, not by being read once more.
     """
-    free = waiting.ENDED_WITHOUT_FILE if setting.reading.offer_again else {BatchStatus.SUPERSEDED}
+    free = making.ENDED_WITHOUT_FILE if setting.reading.offer_again else {BatchStatus.SUPERSEDED}
     others = session.exec(
         select(PaymentBatch.id, PaymentBatch.status).where(
             PaymentBatch.run_id == batch.run_id, PaymentBatch.id != batch.id

@@ -43,6 +43,13 @@ from app.payments.models import (
 from app.payments.statements import locked_line
 from app.payments.transitions import tell
 
+LEFT = (
+    TransferStatus.INVALID,
+    TransferStatus.HELD,
+    TransferStatus.EXCLUDED,
+    TransferStatus.REFUSED,
+    TransferStatus.RETURNED,
+)
 _CLOSING = {ClaimWay.ELSEWHERE: TransferStatus.PAID_ELSEWHERE, ClaimWay.WAIVED: TransferStatus.WAIVED}
 _PREPARERS = ("admin", "approver", "office_admin", "office_preparer")
 # Columns that a follow-up batch takes over from the line as it was.
@@ -112,7 +119,11 @@ def _left(employers: frozenset[UUID]) -> Any:
         col(other_batch.id) == col(other.batch_id),
         col(other_batch.status) == BatchStatus.PENDING,
     )
-    gone = sa.func.coalesce(col(CreditTransfer.hold_code), "") == waiting.GONE
+    # Whatever became of the line: one that the bank refused after the source had corrected it is gone as well.
+    gone = sa.or_(
+        sa.func.coalesce(col(CreditTransfer.hold_code), "") == waiting.GONE,
+        col(CreditTransfer.obligation_id) == sa.any_(col(PayrollRun.unlisted)),
+    )
     return (
         select(CreditTransfer, PaymentBatch, PayrollRun)
         .join(PaymentBatch, col(PaymentBatch.id) == col(CreditTransfer.batch_id))
@@ -123,9 +134,7 @@ def _left(employers: frozenset[UUID]) -> Any:
             PaymentBatch.status != BatchStatus.PENDING,
             PayrollRun.state == RunState.FETCHED,
             col(CreditTransfer.status).not_in((TransferStatus.IN_FILE, TransferStatus.EXECUTED)),
-            sa.or_(
-                col(CreditTransfer.status).in_(waiting.LEFT), col(PaymentBatch.status).in_(waiting.ENDED_WITHOUT_FILE)
-            ),
+            sa.or_(col(CreditTransfer.status).in_(LEFT), col(PaymentBatch.status).in_(making.ENDED_WITHOUT_FILE)),
             col(CreditTransfer.amount_cents) > 0,
             ~gone,
             ~settled,
@@ -174,8 +183,8 @@ def may_close(session: Session, actor: Actor, transfer_id: UUID) -> None:
 def _check_closable(row: CreditTransfer, batch: PaymentBatch, way: ClaimWay) -> None:
     if batch.mode != LinkMode.LIVE:
         raise NotAllowedNow("This line is of a dry run; nothing is owed for it here.")
-    ended = batch.status in waiting.ENDED_WITHOUT_FILE or batch.status == BatchStatus.PENDING
-    if row.status not in waiting.LEFT and not (ended and row.status == TransferStatus.PAYABLE):
+    ended = batch.status in making.ENDED_WITHOUT_FILE or batch.status == BatchStatus.PENDING
+    if row.status not in LEFT and not (ended and row.status == TransferStatus.PAYABLE):
         raise NotAllowedNow(f"The line is {row.status}; only a line that is not paid can be closed this way.")
     if row.amount_cents <= 0 and way is not ClaimWay.WAIVED:
         raise NotAllowedNow(

@@ -11,7 +11,7 @@ from app.auth.models import Role
 from app.core.clock import amsterdam_date
 from app.core.database import transaction
 from app.core.errors import Conflict, Invalid
-from app.payments import comparing_files, fetching, receiving, waiting
+from app.payments import comparing_files, fetching, making, receiving
 from app.payments import reading as documents
 from app.payments.connections import UPLOAD, visible_administration
 from app.payments.context import Context
@@ -239,6 +239,6 @@ def batch_of_run(session: Session, run_id: UUID) -> PaymentBatch | None:
     rows = session.exec(
         select(PaymentBatch).where(PaymentBatch.run_id == run_id).order_by(col(PaymentBatch.created_at).desc())
     ).all()
-    live = [row for row in rows if row.status not in waiting.ENDED_WITHOUT_FILE]
+    live = [row for row in rows if row.status not in making.ENDED_WITHOUT_FILE]
     pending = [row for row in live if row.status == BatchStatus.PENDING]
     return next(iter([*pending, *live, *rows]), None)

@@ -11,16 +11,6 @@ from app.payments import claims, revising
 from app.payments.models import BatchStatus, Claim, CreditTransfer, Obligation, PaymentBatch, PayrollRun, TransferStatus
 from app.payments.obligations import OwedLine
 
-ENDED_WITHOUT_FILE = frozenset(
-    {BatchStatus.REJECTED, BatchStatus.CANCELLED, BatchStatus.SUPERSEDED, BatchStatus.EXPIRED}
-)
-LEFT = (
-    TransferStatus.INVALID,
-    TransferStatus.HELD,
-    TransferStatus.EXCLUDED,
-    TransferStatus.REFUSED,
-    TransferStatus.RETURNED,
-)
 GONE = "gone_at_source"
 RUN_CHANGED = "run_changed_after_approval"
 
@@ -63,23 +53,14 @@ def _is_paying(session: Session, run_id: UUID) -> bool:
 
 
 def follow_left_lines(session: Session, run_id: UUID, present: Sequence[UUID]) -> None:
-    """Lines that earlier batches left unpaid are owed as long as the source lists them, and no longer.
-
-    Left unpaid are also those that the bank refused or sent back, and all of a batch that ended without a file.
-    """
+    """Lines that earlier batches left unpaid are owed as long as the source lists them, and no longer."""
     left = (
         sa.update(CreditTransfer)
         .where(
             col(CreditTransfer.batch_id) == col(PaymentBatch.id),
             col(PaymentBatch.run_id) == run_id,
             col(PaymentBatch.status) != BatchStatus.PENDING,
-            sa.or_(
-                col(CreditTransfer.status).in_(LEFT),
-                sa.and_(
-                    col(CreditTransfer.status) == TransferStatus.PAYABLE,
-                    col(PaymentBatch.status).in_(ENDED_WITHOUT_FILE),
-                ),
-            ),
+            col(CreditTransfer.status).in_((TransferStatus.INVALID, TransferStatus.HELD, TransferStatus.EXCLUDED)),
         )
         .execution_options(synchronize_session=False)
     )
@@ -90,3 +71,9 @@ def follow_left_lines(session: Session, run_id: UUID, present: Sequence[UUID]) -
         left.where(~is_there, sa.func.coalesce(col(CreditTransfer.hold_code), "") != GONE).values(hold_code=GONE)
     )
     session.expire_all()
+
+
+def unlisted(session: Session, run_id: UUID, present: Sequence[UUID]) -> list[UUID]:
+    """Return what a run ever owed and a reading with these obligations lists no longer."""
+    statement = select(Obligation.id).where(Obligation.run_id == run_id, ~any_of(col(Obligation.id), present))
+    return sorted(session.exec(statement))

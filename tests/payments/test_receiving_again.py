@@ -8,9 +8,9 @@ import sqlalchemy as sa
 
 from app.core.database import transaction
 from app.payments.context import Context
+from app.payments.making import ENDED_WITHOUT_FILE
 from app.payments.models import BatchStatus
 from app.payments.transitions import MOVES
-from app.payments.waiting import ENDED_WITHOUT_FILE
 from tests.contracts.fake_source import FakePayroll
 from tests.payments.payroll_document import Line
 from tests.support.house import House, document, lines, link
