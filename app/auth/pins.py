@@ -123,7 +123,7 @@ def _judge_try(engine: Engine, attempt: PinAttempt, try_id: UUID) -> int | None:
         left = max(0, TRIES_PER_CREDENTIAL - _wrong_in_a_row(session, attempt))
         if left == 0:
             token.pin_locked_at = attempt.now
-        if _wrong_today(session, attempt) >= WRONG_TRIES_PER_DAY:
+        if _wrong_today(session, attempt, user) >= WRONG_TRIES_PER_DAY:
             user.pin_locked_at, left = attempt.now, 0
         return left
 
@@ -207,12 +207,15 @@ def _wrong_in_a_row(session: Session, attempt: PinAttempt) -> int:
     return int(session.execute(statement).scalar_one())
 
 
-def _wrong_today(session: Session, attempt: PinAttempt) -> int:
+def _wrong_today(session: Session, attempt: PinAttempt, user: User) -> int:
+    """Count the wrong tries of this PIN in the last day: those of the one before were guesses of another."""
     statement = sa.select(sa.func.count()).where(
         col(PinTry.user_id) == attempt.user_id,
         _wrong(attempt),
         col(PinTry.tried_at) > attempt.now - timedelta(days=1),
     )
+    if user.pin_set_at is not None:
+        statement = statement.where(col(PinTry.tried_at) >= user.pin_set_at)
     return int(session.execute(statement).scalar_one())
 
 

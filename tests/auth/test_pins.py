@@ -69,6 +69,24 @@ def _set_pin_anew(house: House) -> None:
         )
 
 
+def test_a_pin_that_was_set_anew_has_twenty_tries_of_its_own(
+    house: House, tokens: list[UUID], clock: FakeClock
+) -> None:
+    """One slip with the new PIN does not lock it for what was guessed of the old one."""
+    for token_id in tokens:
+        _guess(house, token_id)
+    clock.forward(minutes=1)
+    _set_pin_anew(house)
+
+    _guess(house, tokens[0])
+
+    _try(house, tokens[1], PIN)
+    for token_id in tokens[1:]:
+        _guess(house, token_id)
+    with pytest.raises(PinLocked):
+        _try(house, tokens[0], PIN)
+
+
 def test_a_locked_token_is_replaced_and_not_opened_by_another_pin(house: House, tokens: list[UUID]) -> None:
     """A PIN set anew would wait a day for nothing; a token in the place of the locked one approves at once."""
     for _ in range(TRIES_PER_CREDENTIAL):
