@@ -13,7 +13,7 @@ from sqlmodel import Session, col, select
 
 from app.core.errors import Conflict
 from app.core.history import SYSTEM
-from app.payments import lines, revising
+from app.payments import lines, near_runs, revising
 from app.payments.context import Context
 from app.payments.lines import Line
 from app.payments.locks import lock_batch
@@ -73,25 +73,32 @@ def refuse_paid_meanwhile(session: Session, batch: PaymentBatch) -> None:
 
 def _doubts(session: Session, batch: PaymentBatch) -> _Doubts:
     run = session.get_one(PayrollRun, batch.run_id)
-    if not _has_company(session, run):
+    if not _has_company(session, run, batch):
         return _Doubts()
     transfers = lines.of_batch(session, batch.id)
-    paid = revising.claimed_in_period(session, run, [row.creditor_iban for row in transfers])
+    creditors = [row.creditor_iban for row in transfers]
+    paid = revising.claimed_in_period(session, run, creditors, [batch.requested_execution_date])
     return _Doubts(
         lines=[row for row in transfers if _would_pay(row) and (row.creditor_iban, row.amount_cents) in paid],
         asks=revising.partly_paid(paid, transfers) > _asked_about(session, batch),
     )
 
 
-def _has_company(session: Session, run: PayrollRun) -> bool:
-    """Say whether the employer has another run of this period at all; mostly it has not, and nothing more is asked."""
+def _has_company(session: Session, run: PayrollRun, batch: PaymentBatch) -> bool:
+    """Say whether the employer has another run of this period at all; mostly it has not, and nothing more is asked.
+
+    One whose period cannot be compared is perhaps of this one when it is paid near this batch.
+    """
     statement = select(PayrollRun.id).where(
         PayrollRun.employer_id == run.employer_id,
         PayrollRun.year == run.year,
         PayrollRun.period_start == run.period_start,
         PayrollRun.id != run.id,
     )
-    return session.exec(statement.limit(1)).first() is not None
+    if session.exec(statement.limit(1)).first() is not None:
+        return True
+    days = near_runs.days_of(session, run, [batch.requested_execution_date])
+    return bool(near_runs.runs_beside(session, run, days))
 
 
 def _would_pay(row: Line) -> bool:

@@ -18,7 +18,18 @@ from app.core.clock import amsterdam_date
 from app.core.columns import any_of
 from app.core.history import HistoryActor
 from app.core.money import MAXIMUM_STATED_CENTS
-from app.payments import bank_profiles, claims, digest, filing, guarding, identifiers, known_payees, lines, rules
+from app.payments import (
+    bank_profiles,
+    claims,
+    digest,
+    filing,
+    guarding,
+    identifiers,
+    known_payees,
+    lines,
+    near_runs,
+    rules,
+)
 from app.payments.comparing import Comparison
 from app.payments.context import Context
 from app.payments.errors import CanonicalChanged
@@ -230,7 +241,8 @@ def _facts(
         people_in_run=extras.get("people_in_run"),
         people_missing=extras.get("people_missing", 0),
         paid_before_in_period=partly_paid(
-            claimed_in_period(session, run, [row.creditor_iban for row in transfers]), transfers
+            claimed_in_period(session, run, [row.creditor_iban for row in transfers], [batch.requested_execution_date]),
+            transfers,
         ),
         profile=bank_profiles.profile_for(account.iban),
         batch_booking=account.batch_booking,
@@ -254,22 +266,32 @@ def partly_paid(paid: Collection[tuple[str, int]], transfers: Sequence[Line]) ->
     return len(paying.intersection(creditor for creditor, _ in paid))
 
 
-def claimed_in_period(session: Session, run: PayrollRun, creditors: Sequence[str]) -> set[tuple[str, int]]:
-    """Return (creditor, cents) that other runs of this employer and period are paying or have paid."""
+def claimed_in_period(
+    session: Session, run: PayrollRun, creditors: Sequence[str], paid_on: Iterable[date | None]
+) -> set[tuple[str, int]]:
+    """Return (creditor, cents) that other runs of this employer and period are paying or have paid.
+
+    `paid_on` are the days on which these would be paid: where periods cannot be compared, what is claimed near them is
+    of this period.
+    """
     statement = (
         select(Obligation.creditor, Obligation.amount_cents)
         .join(Claim, col(Claim.obligation_id) == col(Obligation.id))
         .where(
             Obligation.employer_id == run.employer_id,
-            Obligation.year == run.year,
-            Obligation.period == run.period_start,
             Obligation.run_id != run.id,
             any_of(col(Obligation.creditor), creditors),
             col(Claim.state).in_(claims.HELD_STATES),
             col(Claim.way) != ClaimWay.WAIVED,
         )
     )
-    return set(session.exec(statement))
+    found = set(session.exec(statement.where(Obligation.year == run.year, Obligation.period == run.period_start)))
+    days = near_runs.days_of(session, run, paid_on)
+    beside = near_runs.runs_beside(session, run, days)
+    if beside:
+        is_near = near_runs.is_near(col(Claim.requested_execution_date), days)
+        found.update(session.exec(statement.where(any_of(col(Obligation.run_id), beside), is_near)))
+    return found
 
 
 def settle_statuses(transfers: Iterable[Line], drafts: Sequence[Draft]) -> list[Line]:

@@ -11,7 +11,7 @@ from app.auth.models import Role
 from app.core.clock import amsterdam_date
 from app.core.database import transaction
 from app.core.errors import Conflict, Invalid
-from app.payments import comparing_files, fetching, making, receiving
+from app.payments import comparing_files, fetching, making, near_runs, receiving
 from app.payments import reading as documents
 from app.payments.connections import UPLOAD, visible_administration
 from app.payments.context import Context
@@ -167,6 +167,9 @@ def _find_or_make_run(
     session.add(run)
     session.flush()
     _name(ctx, session, administration_id, key, run)
+    if not key.startswith(near_runs.OF_A_RUN) and name.year is not None and name.period is not None:
+        # Its lines are what it is known again by; that its period was given, and not guessed, is known by this name.
+        _name(ctx, session, administration_id, f"{near_runs.OF_A_PERIOD}{name.year}-{name.period}-{key}", run)
     receiving.tell_run(ctx, session, run, "run.seen", {"state": run.state, "discovered_by": "upload"})
     return run, True
 

@@ -25,7 +25,9 @@ def reasons_to_wait(session: Session, run: PayrollRun, lines: Sequence[OwedLine]
     ):
         codes.setdefault(obligation_id, set()).add(code)
     any_claim, is_paying = _has_claims(session, run.id), _is_paying(session, run.id)
-    elsewhere = revising.claimed_in_period(session, run, [line.written.creditor for line in lines])
+    # The day that a source was asked about is the batch's own; an upload is proposed for that of its document.
+    paid_on = {line.execution_date for line in lines} if run.source_kind == "upload" else {run.payment_date_asked}
+    elsewhere = revising.claimed_in_period(session, run, [line.written.creditor for line in lines], paid_on)
     waiting: dict[UUID, str] = {}
     for line in lines:
         seen = codes.get(line.obligation_id)

@@ -2,12 +2,15 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from tests.contracts.fake_source import FakePayroll
 from tests.payments.payroll_document import Line
 from tests.support.clock import FakeClock
+from tests.support.connected import Connected, connect
 from tests.support.house import House, document, lines
 
 
@@ -146,3 +149,126 @@ def test_the_same_amounts_next_month_are_next_months_salaries(house: House) -> N
 
     assert next_month["counts"] == {"payable": 3}
     assert house.boss.approve(next_month).status_code == 201
+
+
+# ---------------------------------------------------------------- the same days under a period that tells nothing
+
+
+def _found(connected: Connected, rows: list[Line], **run: Any) -> dict[str, Any]:
+    connected.finish_run(rows, **run)
+    connected.poll()
+    return connected.batches()[-1]
+
+
+def _is_held(house: House, batch: dict[str, Any]) -> bool:
+    codes = {line["hold_code"] for line in house.transfers(batch["id"])}
+    return (batch["counts"], codes) == ({"held": 3}, {"possibly_already_paid"})
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_run_of_four_weeks_that_was_uploaded_without_a_name_waits_line_by_line(
+    house: House, payroll: FakePayroll, clock: FakeClock, *, is_late: bool
+) -> None:
+    """The package was away on pay-day: its file was uploaded as of the month. Back a day or a month later, it waits."""
+    connected = connect(house, payroll, frequency="four_weeks")
+    house.delivered(document(lines(3)))
+    clock.forward(days=30 if is_late else 1)
+
+    day = "2026-12-18" if is_late else "2026-11-25"
+    data = document(lines(3), day=day)
+    payroll.add_run(connected.source, document=data, period=12, frequency="four_weeks", made_at=clock.moment)
+    connected.poll()
+    (batch,) = connected.batches()
+
+    assert (batch["run"]["period"], batch["requested_execution_date"]) == (12, day)
+    assert _is_held(house, batch)
+    assert house.boss.approve(batch).json()["code"] == "nothing_to_pay"
+
+
+def test_an_upload_without_a_name_waits_when_the_run_of_four_weeks_was_paid(house: House, payroll: FakePayroll) -> None:
+    """The other way round the upload waits."""
+    connected = connect(house, payroll, frequency="four_weeks")
+    connected.approved(lines(3), period=12, frequency="four_weeks")
+
+    assert _is_held(house, house.uploaded_batch(document(lines(3))))
+
+
+def test_runs_of_unlike_periods_that_wait_side_by_side_are_judged_at_the_approval(
+    house: House, payroll: FakePayroll
+) -> None:
+    """Both were offered before anything was paid: the second approval hears of the first."""
+    connected = connect(house, payroll, frequency="four_weeks")
+    batch = connected.fetched(lines(3), period=12, frequency="four_weeks")
+    house.approved(document(lines(3)))
+
+    assert batch["counts"] == {"payable": 3}
+    assert house.boss.approve(batch).status_code == 412
+    assert _is_held(house, house.batch(batch["id"]))
+
+
+def test_december_paid_in_january_is_december_whatever_its_date_says(
+    house: House, payroll: FakePayroll, clock: FakeClock
+) -> None:
+    """Uploaded without a name it counts as January; the December of the package looks paid."""
+    clock.moment = datetime(2026, 12, 30, 9, tzinfo=UTC)
+    connected = connect(house, payroll)
+    uploaded = house.delivered(document(lines(3), day="2027-01-04"))
+
+    batch = _found(connected, lines(3), period=12, made_at=clock.moment)
+
+    assert (uploaded["run"]["year"], uploaded["run"]["period"]) == (2027, 1)
+    assert _is_held(house, batch)
+
+
+def test_another_amount_near_a_period_that_was_guessed_asks_whether_it_is_extra(
+    house: House, payroll: FakePayroll
+) -> None:
+    """Corrected at the source after the upload: that line is payable, and the batch asks."""
+    connected = connect(house, payroll, frequency="four_weeks")
+    house.delivered(document(lines(3)))
+
+    batch = _found(connected, _shuffled(lines(3), cents=5), period=12, frequency="four_weeks")
+
+    assert batch["counts"] == {"held": 2, "payable": 1}
+    assert "partly_paid_period" in {each["code"] for each in house.findings(batch["id"])}
+
+
+def test_the_month_after_an_upload_without_a_name_is_not_held(
+    house: House, payroll: FakePayroll, clock: FakeClock
+) -> None:
+    """The same salaries a month later, from the package by now: nothing waits and nothing is asked."""
+    connected = connect(house, payroll)
+    house.delivered(document(lines(3)))
+    clock.forward(days=28)
+
+    batch = _found(connected, lines(3), period=12, made_at=clock.moment)
+
+    assert batch["counts"] == {"payable": 3}
+    assert "partly_paid_period" not in {each["code"] for each in house.findings(batch["id"])}
+
+
+def test_runs_of_weeks_that_follow_each_other_are_not_held(
+    house: House, payroll: FakePayroll, clock: FakeClock
+) -> None:
+    """A week apart and paid the same: their periods tell them apart, though one was listed without its frequency."""
+    connected = connect(house, payroll, pay_day_rule={"kind": "weekday_four_weekly", "value": 5})
+    counts = []
+    for period, frequency in ((47, None), (48, "week"), (49, "week")):
+        rows = [replace(row, text=f"Week {period}") for row in lines(3)]
+        batch = _found(connected, rows, period=period, frequency=frequency, made_at=clock.moment)
+        house.acknowledge_all(batch)
+        counts.append(house.boss.approve(house.batch(batch["id"])).json().get("counts"))
+        clock.forward(days=7)
+
+    assert counts == [{"in_file": 3}] * 3
+
+
+def test_uploads_of_weeks_that_were_named_are_not_held(house: House, clock: FakeClock) -> None:
+    """Year and period are name enough, without a number."""
+    counts = []
+    for period, day in ((47, "2026-11-20"), (48, "2026-11-27"), (49, "2026-12-04")):
+        rows = [replace(row, text=f"Week {period}") for row in lines(3)]
+        counts.append(house.delivered(document(rows, day=day), year=2026, period=period)["counts"])
+        clock.forward(days=7)
+
+    assert counts == [{"in_file": 3}] * 3
