@@ -194,8 +194,8 @@ CATALOGUE: Mapping[str, FindingText] = {
     ),
     "possibly_already_paid": _remark(
         Severity.WARNING,
-        "The same amount to the same account over the same period is being paid or was paid already.",
-        "Hetzelfde bedrag naar dezelfde rekening over dezelfde periode wordt of is al betaald.",
+        "The same amount to the same account over the same period, or near the same days, is paid or was paid already.",
+        "Hetzelfde bedrag naar dezelfde rekening over dezelfde periode, of rond dezelfde dagen, is of wordt betaald.",
         "The line waits. Put it back with a reason only when it must be paid twice.",
         "De regel wacht. Zet hem alleen met een reden terug als hij echt twee keer betaald moet worden.",
     ),
