@@ -64,7 +64,7 @@ def write_batch(ctx: Context, session: Session, setting: Setting, lines: Sequenc
     # corrected since, is in no batch yet.
     earlier_ids = [identifier for identifier, _ in earlier]
     in_batches = with_file if setting.reading.offer_again else earlier_ids
-    taken = obligations_in(session, in_batches) | claims.held(session, [line.obligation_id for line in lines])
+    taken = obligations_in(session, in_batches) | settled(session, run.id, [line.obligation_id for line in lines])
     fresh = [line for line in lines if line.obligation_id not in taken]
     if not fresh:
         return None
@@ -76,6 +76,19 @@ def write_batch(ctx: Context, session: Session, setting: Setting, lines: Sequenc
     session.flush()
     line_rows.insert_lines(ctx, session, batch, fresh, waiting, first_position=1)
     return NewBatch(batch, {"run_id": str(run.id), "lines": len(fresh), "after_approval": bool(with_file)})
+
+
+def settled(session: Session, run_id: UUID, obligation_ids: Sequence[UUID]) -> set[UUID]:
+    """Return what is being paid, was paid, or was closed: of zero or less without a claim, by the line alone."""
+    closed = (
+        select(CreditTransfer.obligation_id)
+        .join(PaymentBatch, col(PaymentBatch.id) == col(CreditTransfer.batch_id))
+        .where(
+            PaymentBatch.run_id == run_id,
+            col(CreditTransfer.status).in_((TransferStatus.PAID_ELSEWHERE, TransferStatus.WAIVED)),
+        )
+    )
+    return claims.held(session, obligation_ids) | set(session.exec(closed))
 
 
 def puts_back(session: Session, run_id: UUID, lines: Sequence[OwedLine]) -> bool:

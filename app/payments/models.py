@@ -364,6 +364,12 @@ class PayrollRun(SQLModel, table=True):
         sa_column_kwargs={"server_default": sa.text("'{}'")},
     )
 
+    @declared_attr.directive
+    @classmethod
+    def __mapper_args__(cls) -> dict[str, Any]:
+        """Read what is no longer listed only where it is wanted: of a large run it may be every line."""
+        return {"properties": {"unlisted": deferred(cls.metadata.tables["payroll_run"].c.unlisted)}}
+
 
 class RunIdentity(SQLModel, table=True):
     """A name by which a source knows a run: a SOAP id, later a REST id, or the key of an upload."""

@@ -15,8 +15,9 @@ from sqlmodel import Session, col, select
 from app.payments.models import AdministrationLink, PaymentBatch, PayrollRun, RunIdentity
 from app.payments.pay_days import parse_pay_day_rule, pay_day_of_period
 
-# Less than half of four weeks: what is near one pay day is not near the next one.
-_NEAR = timedelta(days=10)
+# Less than half of a period: what is near one pay day is not near the next one.
+_NEAR, _NEAR_OF_A_WEEK = timedelta(days=10), timedelta(days=3)
+_WEEK, _LONG = "week", ("month", "four_weeks")
 _UPLOAD = "upload"
 # An upload whose period was given, not guessed, is known by a name that begins so.
 OF_A_RUN, OF_A_PERIOD = "run-", "period-"
@@ -36,25 +37,31 @@ def days_of(session: Session, run: PayrollRun, paid_on: Iterable[date | None]) -
     return sorted(days)
 
 
-def is_near(column: Any, days: Sequence[date]) -> sa.ColumnElement[bool]:
-    """Say in SQL whether a date is near one of these days."""
-    return sa.or_(sa.false(), *(column.between(day - _NEAR, day + _NEAR) for day in days))
+def is_near(column: Any, days: Sequence[date], run: PayrollRun) -> sa.ColumnElement[bool]:
+    """Say in SQL whether a date is near one of these days, of a run that is paid as often as this one."""
+    return _within(column, days, _NEAR_OF_A_WEEK if run.frequency == _WEEK else _NEAR)
+
+
+def _within(column: Any, days: Sequence[date], near: timedelta) -> sa.ColumnElement[bool]:
+    return sa.or_(sa.false(), *(column.between(day - near, day + near) for day in days))
 
 
 def runs_beside(session: Session, run: PayrollRun, days: Sequence[date]) -> Sequence[UUID]:
     """Return the employer's other runs with a batch near these days whose period cannot be compared with this one's."""
+    day, of_weeks = col(PaymentBatch.requested_execution_date), col(PayrollRun.frequency).is_not_distinct_from(_WEEK)
     statement = (
         select(PayrollRun.id)
         .join(PaymentBatch, col(PaymentBatch.run_id) == col(PayrollRun.id))
         .where(
             PaymentBatch.employer_id == run.employer_id,
             PayrollRun.id != run.id,
-            is_near(col(PaymentBatch.requested_execution_date), days),
+            is_near(day, days, run),
+            sa.or_(~of_weeks, _within(day, days, _NEAR_OF_A_WEEK)),
         )
         .distinct()
     )
     if not _is_guessed(session, run):
-        statement = statement.where(sa.or_(_guessed(), _counts_otherwise(run)))
+        statement = statement.where(sa.or_(_guessed(), _counts_otherwise(run), _came_otherwise(run)))
     return session.exec(statement).all()
 
 
@@ -84,3 +91,13 @@ def _counts_otherwise(run: PayrollRun) -> sa.ColumnElement[bool]:
     differs = sa.false() if run.frequency is None else frequency != run.frequency
     is_elsewhere = col(PayrollRun.administration_id) != run.administration_id
     return sa.or_(differs, sa.and_(is_elsewhere, frequency.is_distinct_from(run.frequency)))
+
+
+def _came_otherwise(run: PayrollRun) -> sa.ColumnElement[bool]:
+    """Say in SQL whether one of the two was uploaded, and the other is the package's and pays months or four weeks.
+
+    Whatever the uploader called the period: two such pay days are four weeks apart.
+    """
+    if run.source_kind == _UPLOAD:
+        return sa.and_(col(PayrollRun.source_kind) != _UPLOAD, col(PayrollRun.frequency).in_(_LONG))
+    return col(PayrollRun.source_kind) == _UPLOAD if run.frequency in _LONG else sa.false()

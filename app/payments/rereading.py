@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
-from app.payments import claims, line_rows, lines, making, waiting
+from app.core.columns import any_of
+from app.payments import line_rows, lines, making, waiting
 from app.payments.context import Context
 from app.payments.lines import Line
 from app.payments.making import Setting, obligations_in
-from app.payments.models import BatchKind, BatchStatus, Decision, PaymentBatch, TransferStatus
+from app.payments.models import BatchKind, BatchStatus, CreditTransfer, Decision, PaymentBatch, TransferStatus
 from app.payments.obligations import OwedLine
 from app.payments.waiting import GONE
 
@@ -61,7 +63,9 @@ def rewrite_batch(
         waits = waiting.reasons_to_wait(session, setting.run, added)
         last = max(row.position for row in before.values())
         line_rows.insert_lines(ctx, session, batch, added, waits, first_position=last + 1)
-        if setting.reading.offer_again and making.puts_back(session, batch.run_id, added):
+        if not setting.reading.offer_again:
+            _keep_decisions(session, batch, added)
+        elif making.puts_back(session, batch.run_id, added):
             batch.edited_by = setting.reading.actor.id
             session.add(batch)
     return {"changed": changed, "added": len(added), "gone": gone}
@@ -72,18 +76,46 @@ def _of_this_batch(
 ) -> list[OwedLine]:
     """Return the lines that this batch has, and those that no other batch of the run has or pays.
 
-    What a batch had that gave way to this one is its own. What stands in one that a person or time ended comes back
-    when a person offers the run again, not by being read once more.
+    What a batch had that gave way to this one is its own. What stands in one that a person, time or the source ended
+    comes back when a person offers the run again, not by being read once more.
     """
-    free = making.ENDED_WITHOUT_FILE if setting.reading.offer_again else {BatchStatus.SUPERSEDED}
-    others = session.exec(
-        select(PaymentBatch.id, PaymentBatch.status).where(
-            PaymentBatch.run_id == batch.run_id, PaymentBatch.id != batch.id
-        )
-    )
-    counting = [identifier for identifier, status in others if status not in free or batch.kind == BatchKind.FOLLOW_UP]
-    taken = obligations_in(session, counting) | claims.held(session, [line.obligation_id for line in owed])
+    statement = select(PaymentBatch.id).where(PaymentBatch.run_id == batch.run_id, PaymentBatch.id != batch.id)
+    if batch.kind != BatchKind.FOLLOW_UP:
+        ended = col(PaymentBatch.status).in_(making.ENDED_WITHOUT_FILE)
+        statement = statement.where(~(ended if setting.reading.offer_again else _gave_way(batch)))
+    taken = obligations_in(session, session.exec(statement).all())
+    taken |= making.settled(session, batch.run_id, [line.obligation_id for line in owed])
     return [line for line in owed if line.obligation_id in before or line.obligation_id not in taken]
+
+
+def _gave_way(batch: PaymentBatch) -> sa.ColumnElement[bool]:
+    """Say in SQL whether a batch of the run is a newer one that gave way when this one was recalled."""
+    is_newer = col(PaymentBatch.created_at) >= batch.created_at
+    return sa.and_(col(PaymentBatch.status) == BatchStatus.SUPERSEDED, is_newer)
+
+
+def _keep_decisions(session: Session, batch: PaymentBatch, added: Sequence[OwedLine]) -> None:
+    """What people held or left out in the batch that gave way stays so: reading a run puts nothing back."""
+    there, mine = aliased(CreditTransfer), col(CreditTransfer.obligation_id)
+    gave_way = select(PaymentBatch.id).where(
+        PaymentBatch.run_id == batch.run_id, PaymentBatch.id != batch.id, _gave_way(batch)
+    )
+    session.execute(
+        sa.update(CreditTransfer)
+        .where(
+            col(CreditTransfer.batch_id) == batch.id,
+            any_of(mine, [line.obligation_id for line in added]),
+            col(there.obligation_id) == mine,
+            col(there.batch_id).in_(gave_way),
+            sa.or_(
+                col(there.decision) == Decision.EXCLUDE,
+                sa.and_(col(there.decision) == Decision.HOLD, col(there.hold_code).is_(None)),
+            ),
+        )
+        .values(decision=there.decision, decision_reason=there.decision_reason)
+        .execution_options(synchronize_session=False)
+    )
+    session.expire_all()
 
 
 def _rewrite(

@@ -289,7 +289,7 @@ def claimed_in_period(
     days = near_runs.days_of(session, run, paid_on)
     beside = near_runs.runs_beside(session, run, days)
     if beside:
-        is_near = near_runs.is_near(col(Claim.requested_execution_date), days)
+        is_near = near_runs.is_near(col(Claim.requested_execution_date), days, run)
         found.update(session.exec(statement.where(any_of(col(Obligation.run_id), beside), is_near)))
     return found
 

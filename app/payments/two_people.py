@@ -11,7 +11,6 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
 from app.auth import people, proposals
@@ -159,7 +158,7 @@ def _expire_one(ctx: Context, proposal_id: UUID) -> None:
             proposals.expire(session, Act(actor=SYSTEM, now=ctx.now(), new_id=ctx.new_id), proposal_id)
     except Unavailable as error:
         _LOG.warning("proposal_not_expired", proposal_id=str(proposal_id), code=error.code)
-    except DBAPIError as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is: what is due of others is done
         _LOG.error(
             "proposal_not_expired", proposal_id=str(proposal_id), error=type(error).__name__, at=frames_of(error)
         )
@@ -168,13 +167,13 @@ def _expire_one(ctx: Context, proposal_id: UUID) -> None:
 def _apply_one(ctx: Context, proposal_id: UUID) -> bool:
     """Each by itself: what cannot be done now waits on, the next tick tries again, and what is due of others is done.
 
-    Of what the database refuses only the kind is told: its words may repeat what it refused.
+    Of what nobody foresaw only the kind of error is told: its words may repeat what it is about.
     """
     try:
         return _apply_or_end(ctx, proposal_id)
     except Unavailable as error:
         _LOG.warning("proposal_not_applied", proposal_id=str(proposal_id), code=error.code)
-    except DBAPIError as error:
+    except Exception as error:  # noqa: BLE001 - also a kind or a payload of another version, a document unreadable by now
         _LOG.error(
             "proposal_not_applied", proposal_id=str(proposal_id), error=type(error).__name__, at=frames_of(error)
         )

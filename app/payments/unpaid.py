@@ -109,6 +109,14 @@ def _late_since(row: CreditTransfer, batch: PaymentBatch, today: date) -> date |
     return batch.requested_execution_date if is_late else None
 
 
+def _unlisted(employers: frozenset[UUID]) -> Any:
+    """Select what the sources of these employers list no longer: once for the whole list, not for each of its lines."""
+    run = sa.orm.aliased(PayrollRun)
+    return select(sa.func.unnest(run.unlisted)).where(
+        any_of(col(run.employer_id), employers), sa.func.cardinality(run.unlisted) > 0
+    )
+
+
 def _left(employers: frozenset[UUID]) -> Any:
     other, other_batch = sa.orm.aliased(CreditTransfer), sa.orm.aliased(PaymentBatch)
     settled = sa.exists().where(
@@ -122,7 +130,7 @@ def _left(employers: frozenset[UUID]) -> Any:
     # Whatever became of the line: one that the bank refused after the source had corrected it is gone as well.
     gone = sa.or_(
         sa.func.coalesce(col(CreditTransfer.hold_code), "") == waiting.GONE,
-        col(CreditTransfer.obligation_id) == sa.any_(col(PayrollRun.unlisted)),
+        col(CreditTransfer.obligation_id).in_(_unlisted(employers)),
     )
     return (
         select(CreditTransfer, PaymentBatch, PayrollRun)

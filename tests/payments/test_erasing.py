@@ -240,6 +240,30 @@ def test_a_run_that_still_owes_somebody_stays_whatever_became_of_it(
     assert PAID[0].iban in _dump(database)
 
 
+def test_what_the_source_lists_no_longer_keeps_no_run(
+    ctx: Context, client: TestClient, clock: FakeClock, database: TestDatabase
+) -> None:
+    """Refused by the bank and corrected at the source: on no list, so nobody could ever close it."""
+    house, named = _house_of(ctx, client, clock, LONG_AGO), {"year": 2016, "period": 11, "run_number": 1}
+    second = house.second_person()
+    batch = house.approved(document(PAID, day="2016-11-25"), **named)
+    house.deliver(batch["id"])
+    wrong = house.transfers(batch["id"])[1]["id"]
+    path = f"/v1/payment-batches/{batch['id']}/statements"
+    for person in (house.boss, second):
+        person.post(path, {"statement": "refused", "reason": "Account closed", "transfer_ids": [wrong]})
+    late = house.upload(document([PAID[0]], day="2016-11-25"), **named)
+    assert late.is_success, late.text
+    assert house.boss.get("/v1/unpaid-transfers").json() == []
+    clock.forward(days=20)
+    assert house.boss.post(path, {"statement": "executed", "reason": "statement of the bank"}).status_code == 201
+    _back_to_now(house, clock)
+
+    erasing.erase(ctx)
+
+    assert PAID[0].iban not in _dump(database)
+
+
 def test_a_run_that_never_paid_anybody_closes_no_period(
     ctx: Context, client: TestClient, clock: FakeClock, database: TestDatabase
 ) -> None:

@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy.dialects import postgresql
 
-from app.payments import fetching
+from app.payments import fetching, unpaid
 from tests.contracts.fake_source import FakePayroll
 from tests.payments.payments_of import dutch_iban
 from tests.payments.payroll_document import Line
@@ -183,3 +184,76 @@ def test_a_line_left_out_before_its_run_was_done_again_is_owed_again(connected: 
     connected.poll()
 
     assert set(_unpaid(house)) == {rows[2].iban}
+
+
+def _decided(house: House, batch: dict[str, Any], place: int, decision: str) -> None:
+    line = house.transfers(batch["id"])[place]["id"]
+    wanted, seen = {"decision": decision, "reason": "A dispute"}, {"If-Match": f'"r{batch["revision"]}"'}
+    path = f"/v1/payment-batches/{batch['id']}/transfers/{line}"
+    assert house.boss.call("PATCH", path, json=wanted, headers=seen).status_code == 200
+
+
+@pytest.mark.parametrize("decision", ["hold", "exclude"])
+def test_what_was_kept_back_is_not_paid_because_its_run_was_done_again(
+    connected: Connected, clock: FakeClock, decision: str
+) -> None:
+    """Undone and done again with one correction: that line is offered, and reading it once more puts nothing back."""
+    house, rows = connected.house, lines(4)
+    batch = connected.fetched(rows)
+    _decided(house, batch, 3, decision)
+    run = connected.payroll.only_run()
+    connected.payroll.undo_run(connected.source, run)
+    for minutes in (1, 11):
+        clock.forward(minutes=minutes)
+        connected.poll()
+    assert house.batch(batch["id"])["status"] == "superseded"
+
+    connected.payroll.add_run(connected.source, document=document(_moved(rows, 1)), number=run.number)
+    clock.forward(minutes=1)
+    connected.poll()
+    made = connected.batches()[-1]
+    for each in connected.runs():
+        fetching.fetch_run(house.ctx, UUID(each["id"]))
+
+    assert (made["status"], made["counts"]) == ("pending", {"payable": 1})
+    assert house.batch(made["id"])["revision"] == made["revision"]
+    assert set(_unpaid(house)) == {rows[0].iban, rows[2].iban, rows[3].iban}
+
+
+def test_what_people_left_out_of_a_batch_that_gave_way_stays_left_out(house: House) -> None:
+    """The late line is left out; when the first batch is recalled it is in that one, and still left out."""
+    rows = lines(4)
+    batch = house.approved(document(rows[:3]), **_RUN)
+    late = house.upload(document(rows), **_RUN).json()["payment_batch_ids"][-1]
+    _decided(house, house.batch(late), 0, "exclude")
+
+    assert house.boss.call("DELETE", f"/v1/payment-batches/{batch['id']}/approvals/mine").status_code == 200
+
+    merged = house.transfers(batch["id"])
+    assert house.batch(late)["status"] == "superseded"
+    assert [(each["status"], each["decision_reason"]) for each in merged] == [
+        *[("payable", None)] * 3,
+        ("excluded", "A dispute"),
+    ]
+
+
+def test_a_line_of_zero_that_was_waived_is_not_offered_again(house: House) -> None:
+    """Nothing is left to pay of the run: there is no batch to make of it."""
+    rows = [lines(1)[0], replace(lines(2)[1], amount="0.00")]
+    batch = house.uploaded_batch(document(rows), **_RUN)
+    _ended(house, batch, "rejection")
+    for line, way in zip(house.transfers(batch["id"]), ("paid-elsewhere", "waiver"), strict=True):
+        closed = house.boss.post(f"/v1/transfers/{line['id']}/{way}", {"reason": "Settled"})
+        assert closed.status_code == 201, closed.text
+
+    again = house.boss.post(f"/v1/payroll-runs/{batch['run']['id']}/batches")
+
+    assert again.status_code == 409, again.text
+
+
+def test_the_list_of_unpaid_lines_does_not_carry_what_is_gone_with_each_of_them() -> None:
+    """Of a large run that was done anew it is every line: thousands of times thousands of ids."""
+    statement = str(unpaid._left(frozenset({uuid4()})).compile(dialect=postgresql.dialect()))  # noqa: SLF001
+
+    columns, _, conditions = statement.partition("FROM")
+    assert ("unlisted" in columns, "unnest" in conditions) == (False, True)

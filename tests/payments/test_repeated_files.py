@@ -272,3 +272,42 @@ def test_uploads_of_weeks_that_were_named_are_not_held(house: House, clock: Fake
         clock.forward(days=7)
 
     assert counts == [{"in_file": 3}] * 3
+
+
+@pytest.mark.parametrize("names", [[{"year": 2026, "period": 11, "run_number": 1}], [{}, "as shown"]])
+def test_a_name_that_an_uploader_gave_hides_no_run_of_four_weeks(
+    house: House, payroll: FakePayroll, clock: FakeClock, names: list[Any]
+) -> None:
+    """Uploaded in the package's own administration, by the month: named so at once, or after our own guess."""
+    connected = connect(house, payroll, frequency="four_weeks", uploads_allowed=True)
+    there, second = replace(house, administration_id=connected.administration_id), house.second_person()
+    for name in names:
+        run = there.boss.get(f"/v1/payroll-runs?administration_id={connected.administration_id}").json()
+        shown = {"year": run[0]["year"], "period": run[0]["period"], "run_number": run[0]["number"]} if run else {}
+        answer = there.upload(document(lines(3)), **(shown if name == "as shown" else name))
+        assert answer.is_success, answer.text
+    batch = there.batch(answer.json()["payment_batch_ids"][-1])
+    there.acknowledge_all(batch)
+    for person in (house.boss, second):
+        if there.batch(batch["id"])["status"] == "pending":
+            person.approve(there.batch(batch["id"]))
+    assert there.batch(batch["id"])["status"] == "approved"
+    clock.forward(days=1)
+
+    found = _found(connected, lines(3), period=12, frequency="four_weeks", made_at=clock.moment)
+
+    assert (found["id"] != batch["id"], _is_held(house, found)) == (True, True)
+
+
+def test_the_week_after_an_upload_without_a_name_is_not_held(
+    house: House, payroll: FakePayroll, clock: FakeClock
+) -> None:
+    """Weeks are seven days apart: what was paid on Friday says nothing of the Friday after it."""
+    clock.moment = datetime(2026, 11, 25, 9, tzinfo=UTC)
+    connected = connect(house, payroll, frequency="week", pay_day_rule={"kind": "weekday_four_weekly", "value": 5})
+    house.delivered(document(lines(3), day="2026-11-27"))
+    clock.forward(days=7)
+
+    batch = _found(connected, lines(3), period=49, frequency="week", made_at=clock.moment)
+
+    assert batch["counts"] == {"payable": 3}

@@ -688,8 +688,9 @@ def test_a_firm_of_one_person_replaces_a_line_of_nothing_after_a_day(
     assert "history.sealed" in house.events()
 
 
-def test_a_proposal_that_the_database_refuses_stops_no_other(
-    house: House, other_house: House, ctx: Context, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("error", ["IntegrityError", "KeyError"])
+def test_a_proposal_that_cannot_be_applied_stops_no_other(
+    house: House, other_house: House, ctx: Context, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, error: str
 ) -> None:
     """What nobody foresaw of one employer is told in the log, by its kind alone; that of others is done."""
     mine, theirs = (_handed_out(each)["id"] for each in (house, other_house))
@@ -699,6 +700,8 @@ def test_a_proposal_that_the_database_refuses_stops_no_other(
     withdraw = reopening.withdraw_file
 
     def refused(ctx: Context, session: Session, batch_id: UUID, *more: Any, **named: Any) -> PaymentBatch:
+        if str(batch_id) == mine and error == "KeyError":
+            raise KeyError("revision")
         if str(batch_id) == mine:
             session.execute(sa.text("UPDATE payment_batch SET revision = 0 WHERE id = :id"), {"id": batch_id})
         return withdraw(ctx, session, batch_id, *more, **named)
@@ -710,7 +713,7 @@ def test_a_proposal_that_the_database_refuses_stops_no_other(
     work(ctx).tick()
 
     told = [each for each in logs if each["event"] == "proposal_not_applied"]
-    assert [(each["error"], "revision" in str(each)) for each in told] == [("IntegrityError", False)]
+    assert [(each["error"], "revision" in str(each)) for each in told] == [(error, False)]
     assert meanwhile == ["approved", "pending"]
     assert house.batch(mine)["status"] == "pending"
 
