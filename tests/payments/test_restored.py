@@ -194,10 +194,8 @@ def test_a_file_that_left_after_the_backup_is_known_as_having_left(
 
 def test_what_was_written_since_the_restore_hides_no_file(ctx: Context, database: TestDatabase, house: House) -> None:
     """The restored history grew past the lost hand-outs before anybody asked: each of them is still named."""
-    first, second = (
-        house.approved(),
-        house.approved(document(lines(4, cents=90_000), day="2026-11-26"), year=2026, period=10),
-    )
+    first = house.approved(year=2026, period=11)
+    second = house.approved(document(lines(4, cents=90_000), day="2026-11-26"), year=2026, period=10)
     house.handed_out(first["id"])
     with copy_of(database) as copy:
         house.handed_out(second["id"])
@@ -546,10 +544,8 @@ def test_a_second_restore_still_knows_what_left_before_the_first(
     ctx: Context, database: TestDatabase, house: House
 ) -> None:
     """The counter begins anew, not empty: an older backup after that names the same files, and holds for them."""
-    first, second = (
-        house.approved(),
-        house.approved(document(lines(4, cents=90_000), day="2026-11-26"), year=2026, period=10),
-    )
+    first = house.approved(year=2026, period=11)
+    second = house.approved(document(lines(4, cents=90_000), day="2026-11-26"), year=2026, period=10)
     house.handed_out(first["id"])
     both = [each["file"]["message_id"] for each in (first, second)]
     with copy_of(database) as copy:
@@ -570,10 +566,8 @@ def test_what_a_second_restore_loses_is_looked_for_beside_the_first(
     ctx: Context, database: TestDatabase, house: House, clock: FakeClock
 ) -> None:
     """Nobody has looked yet when the database is set back once more: the new files are named as well."""
-    first, second = (
-        house.approved(),
-        house.approved(document(lines(4, cents=90_000), day="2026-11-26"), year=2026, period=10),
-    )
+    first = house.approved(year=2026, period=11)
+    second = house.approved(document(lines(4, cents=90_000), day="2026-11-26"), year=2026, period=10)
     restored.watch(ctx)
     with copy_of(database) as copy:
         house.handed_out(first["id"])
