@@ -4,7 +4,7 @@ Where only settings change, a day's waiting may stand in for the second person; 
 a firm of one person, and the history says so.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -61,7 +61,7 @@ def ask(session: Session, act: Act, user_id: UUID, wanted: Ask) -> Proposal:
     Asking for the same again changes nothing. Asking for something else on the same target is `AnotherProposalOpen`.
     """
     session.flush()
-    found = _open(session, wanted)
+    found = open_on(session, wanted.organization_id, wanted.kind, wanted.target)
     if found is not None and is_past(found, act.now):
         _expire(session, act, found)
         found = None
@@ -95,13 +95,8 @@ def ask(session: Session, act: Act, user_id: UUID, wanted: Ask) -> Proposal:
     return found
 
 
-def _open(session: Session, wanted: Ask) -> Proposal | None:
-    found = open_on(session, wanted.organization_id, wanted.kind, wanted.target)
-    return found[0] if found else None
-
-
-def open_on(session: Session, organization_id: UUID, kind: str, target: UUID) -> Sequence[Proposal]:
-    """Return what is asked of this kind on this target and waits, locked: one, or none."""
+def open_on(session: Session, organization_id: UUID, kind: str, target: UUID) -> Proposal | None:
+    """Return what is asked of this kind on this target and waits, locked; there is one at most."""
     return session.exec(
         select(Proposal)
         .where(
@@ -112,7 +107,7 @@ def open_on(session: Session, organization_id: UUID, kind: str, target: UUID) ->
         )
         .with_for_update()
         .execution_options(populate_existing=True)
-    ).all()
+    ).one_or_none()
 
 
 def _make(session: Session, act: Act, user_id: UUID, wanted: Ask) -> Proposal:

@@ -17,6 +17,7 @@ from app.payments.errors import ExecutionDateImpossible, NotABankDay
 from app.payments.findings import ACCOUNT_CHANGES
 from app.payments.locks import lock_batch
 from app.payments.models import (
+    CLOSED,
     BatchStatus,
     CreditTransfer,
     DebtorAccount,
@@ -27,7 +28,6 @@ from app.payments.models import (
     RememberedKind,
     RunState,
     TransferKind,
-    TransferStatus,
 )
 from app.payments.revising import Change
 from app.payments.transitions import Action, Move, authorise, move, tell
@@ -216,7 +216,7 @@ def _may_be_put_back(row: CreditTransfer, reason: str | None) -> None:
             "This line came into the run after a part of it was approved. Paying it takes two people who say whether "
             "it replaces another line or is additional: POST .../transfers/{id}/release."
         )
-    if row.hold_code in (TransferStatus.PAID_ELSEWHERE, TransferStatus.WAIVED):
+    if row.hold_code in CLOSED:
         raise Conflict("The line was closed as paid elsewhere or not owed; it is not paid by this batch.")
     if row.hold_code is not None and not reason:
         message = "Say why this line is paid although it looks paid already."

@@ -13,6 +13,7 @@ from app.core.history import SYSTEM
 from app.payments import bank_profiles, calendar, claims, guarding, holds, line_rows, revising
 from app.payments.context import Context
 from app.payments.models import (
+    CLOSED,
     AdministrationLink,
     BatchStatus,
     CreditTransfer,
@@ -85,7 +86,7 @@ def settled(session: Session, run_id: UUID, obligation_ids: Sequence[UUID]) -> s
         .join(PaymentBatch, col(PaymentBatch.id) == col(CreditTransfer.batch_id))
         .where(
             PaymentBatch.run_id == run_id,
-            col(CreditTransfer.status).in_((TransferStatus.PAID_ELSEWHERE, TransferStatus.WAIVED)),
+            col(CreditTransfer.status).in_(CLOSED),
         )
     )
     return claims.held(session, obligation_ids) | set(session.exec(closed))

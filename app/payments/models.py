@@ -85,6 +85,10 @@ class TransferStatus(StrEnum):
     WAIVED = "waived"
 
 
+# What a person closed: paid by other means, or not owed. No file pays it, whatever the source says.
+CLOSED = frozenset({TransferStatus.PAID_ELSEWHERE, TransferStatus.WAIVED})
+
+
 class Decision(StrEnum):
     """What a person wants with a line: the status follows from it and from the findings."""
 

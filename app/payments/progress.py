@@ -9,13 +9,19 @@ from sqlmodel import Session, col, select
 
 from app.core.history import HistoryActor
 from app.payments.context import Context
-from app.payments.models import BankStatus, BatchStatus, CreditTransfer, PaymentBatch, PaymentFile, TransferStatus
+from app.payments.models import (
+    CLOSED,
+    BankStatus,
+    BatchStatus,
+    CreditTransfer,
+    PaymentBatch,
+    PaymentFile,
+    TransferStatus,
+)
 from app.payments.transitions import Move, move, tell
 
 _LEAST_FIRST = (BatchStatus.APPROVED, BatchStatus.DELIVERY_UNKNOWN, BatchStatus.DELIVERED, BatchStatus.ACCEPTED)
 _ENDED = frozenset({BatchStatus.EXECUTED, BatchStatus.REFUSED})
-# What a person did with a line that the bank had refused or sent back: it says nothing about the file.
-_CLOSED = frozenset({TransferStatus.PAID_ELSEWHERE, TransferStatus.WAIVED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +52,7 @@ def status_of(files: Sequence[FileProgress]) -> BatchStatus:
     if open_files:
         return min((file.status for file in open_files), key=_LEAST_FIRST.index)
     statuses = {status for file in files for status, count in file.lines.items() if count}
-    return BatchStatus.REFUSED if statuses - _CLOSED <= {TransferStatus.REFUSED} else BatchStatus.EXECUTED
+    return BatchStatus.REFUSED if statuses - CLOSED <= {TransferStatus.REFUSED} else BatchStatus.EXECUTED
 
 
 def settle(

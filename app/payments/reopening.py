@@ -23,6 +23,7 @@ from app.payments.errors import NotAllowedNow
 from app.payments.locks import lock_batch
 from app.payments.making import Setting
 from app.payments.models import (
+    CLOSED,
     AdministrationLink,
     Approval,
     BatchStatus,
@@ -39,7 +40,6 @@ from app.payments.models import (
 from app.payments.transitions import Action, Move, authorise, move, tell
 
 FILE_WITHDRAWN = "file_withdrawn"
-_CLOSED = (TransferStatus.PAID_ELSEWHERE, TransferStatus.WAIVED)
 
 
 def recall_approval(ctx: Context, session: Session, actor: Actor, batch_id: UUID) -> PaymentBatch:
@@ -201,13 +201,13 @@ def _leave_out_what_is_paid(session: Session, batch: PaymentBatch) -> None:
         col(Claim.obligation_id) == col(CreditTransfer.obligation_id), col(Claim.state).in_(claims.HELD_STATES)
     )
     # A line of zero or less is closed without a claim.
-    is_closed = col(CreditTransfer.status).in_(_CLOSED)
+    is_closed = col(CreditTransfer.status).in_(CLOSED)
     rows = session.exec(
         select(CreditTransfer).where(CreditTransfer.batch_id == batch.id, sa.or_(is_held, is_closed))
     ).all()
     for row in rows:
         row.decision = Decision.EXCLUDE
-        if row.status in _CLOSED:
+        if row.status in CLOSED:
             row.hold_code = row.status
         else:
             row.decision_reason = row.decision_reason or "Another batch pays this line."

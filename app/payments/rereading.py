@@ -13,11 +13,11 @@ from app.payments import line_rows, lines, making, waiting
 from app.payments.context import Context
 from app.payments.lines import Line
 from app.payments.making import Setting, obligations_in
-from app.payments.models import BatchKind, BatchStatus, CreditTransfer, Decision, PaymentBatch, TransferStatus
+from app.payments.models import CLOSED, BatchKind, BatchStatus, CreditTransfer, Decision, PaymentBatch
 from app.payments.obligations import OwedLine
 from app.payments.waiting import GONE
 
-_STAYS_AS_IT_IS = frozenset({GONE, TransferStatus.PAID_ELSEWHERE.value, TransferStatus.WAIVED.value})
+_STAYS_AS_IT_IS = frozenset({GONE, *(status.value for status in CLOSED)})
 
 
 # Ids and dates of the document are not what is paid: another one makes no new revision.

@@ -37,6 +37,7 @@ from app.payments.filing import PAID, BatchContent
 from app.payments.findings import CATALOGUE, Draft
 from app.payments.lines import Line
 from app.payments.models import (
+    CLOSED,
     Approval,
     BatchStatus,
     Claim,
@@ -61,7 +62,7 @@ _STATUS_OF_DECISION = {
 }
 
 # A line that a person closed while its batch was pending stays closed in every later revision.
-_CLOSED = {status.value: status for status in (TransferStatus.PAID_ELSEWHERE, TransferStatus.WAIVED)}
+_CLOSED = {status.value: status for status in CLOSED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -131,12 +131,13 @@ def end_overtaken(
     ctx: Context, session: Session, batch: PaymentBatch, transfer_ids: Collection[UUID], *, n: int
 ) -> None:
     """End what was asked about these lines of file `n`: the bank has said something else of them since."""
-    system = Act(actor=SYSTEM, now=ctx.now(), new_id=ctx.new_id)
-    for row in proposals.open_on(session, batch.employer_id, STATEMENT, batch.id) if transfer_ids else ():
-        said = said_of(_as_wanted(row))
-        named = said.transfer_ids is None or not set(transfer_ids).isdisjoint(said.transfer_ids)
-        if named and said.n in (None, n):
-            proposals.withdraw(session, system, row)
+    row = proposals.open_on(session, batch.employer_id, STATEMENT, batch.id) if transfer_ids else None
+    if row is None:
+        return
+    said = said_of(_as_wanted(row))
+    is_named = said.transfer_ids is None or not set(transfer_ids).isdisjoint(said.transfer_ids)
+    if is_named and said.n in (None, n):
+        proposals.withdraw(session, Act(actor=SYSTEM, now=ctx.now(), new_id=ctx.new_id), row)
 
 
 def apply_due(ctx: Context) -> int:

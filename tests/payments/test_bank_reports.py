@@ -285,6 +285,20 @@ def test_what_was_asked_before_the_bank_contradicted_itself_ends(house: House, c
     assert house.boss.get("/v1/unpaid-transfers").json() == []
 
 
+def test_a_wish_about_other_lines_stays(house: House, clock: FakeClock) -> None:
+    """The bank contradicts itself about one line; what was asked about another one waits on."""
+    house.second_person()
+    batch = house.delivered()
+    upload(house.boss, on_lines(house, batch, {0: ("RJCT", "AC04")}, status="PART"))
+    (asked,) = house.boss.get("/v1/proposals").json()
+    for status, code in (("RJCT", "AC04"), ("ACSC", "")):
+        clock.forward(hours=1)
+        told = upload(house.boss, on_lines(house, batch, {1: (status, code)}, status="PART")).json()
+
+    assert told["contradictions"] == 1
+    assert [each["id"] for each in house.boss.get("/v1/proposals").json()] == [asked["id"]]
+
+
 @pytest.mark.parametrize("between", [[], ["accepted"]], ids=["at once", "called accepted before"])
 def test_people_who_free_a_contradiction_do_not_forget_it(house: House, clock: FakeClock, between: list[str]) -> None:
     """Two people may say that it was refused; whoever pays the line again learns that the bank said both."""

@@ -8,12 +8,12 @@ import pytest
 from sqlalchemy.dialects import postgresql
 
 from app.payments import fetching, unpaid
-from tests.contracts.fake_source import FakePayroll
+from tests.contracts.fake_source import FakePayroll, unreachable
 from tests.payments.payments_of import dutch_iban
 from tests.payments.payroll_document import Line
 from tests.support.clock import FakeClock
 from tests.support.connected import Connected, connect
-from tests.support.house import House, document, lines
+from tests.support.house import PIN, House, document, lines
 
 _RUN = {"year": 2026, "period": 11, "run_number": 1}
 
@@ -154,6 +154,22 @@ def test_a_newer_document_that_says_nothing_ends_the_older_equal_one(
 
     assert (refused.status_code, refused.json()["code"]) == (409, "source_changed"), refused.text
     assert connected.house.boss.approve(batch).status_code == 201
+
+
+def test_an_equal_reading_of_before_an_empty_one_stands_in_for_nothing(connected: Connected, clock: FakeClock) -> None:
+    """Emptied at the source, which then does not answer: not even by name is anything approved on what was before."""
+    batch = connected.fetched()
+    clock.forward(minutes=1)
+    _read(connected, document([]))
+    connected.payroll.fail("*", unreachable())
+
+    refused = connected.house.boss.post(
+        f"/v1/payment-batches/{batch['id']}/approvals",
+        {"digest": batch["digest"], "pin": PIN, "approve_without_source": True},
+        headers={"If-Match": f'"r{batch["revision"]}"'},
+    )
+
+    assert (refused.status_code, refused.json()["code"]) == (503, "source_unreachable")
 
 
 def test_an_approved_batch_of_a_run_that_was_emptied_is_not_handed_out(connected: Connected) -> None:
